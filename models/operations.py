@@ -1,0 +1,245 @@
+"""Operations: wishes to change an area, their events, and the function that moves their state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, text
+from sqlalchemy.orm import declared_attr, object_session
+from sqlmodel import Field, Session, UniqueConstraint, col, func, select
+
+from models.base import (
+    BigCounter,
+    JsonColumn,
+    Table,
+    UtcDateTime,
+    enum_column,
+    new_id,
+    references,
+    utc_now,
+)
+from models.states import check_transition
+
+
+class OperationKind(StrEnum):
+    """What the operation is to do to the client's area."""
+
+    open = "open"
+    update = "update"
+    close = "close"
+    reopen = "reopen"
+    rotate = "rotate"
+    repair = "repair"
+
+
+class OperationState(StrEnum):
+    """Where the operation stands."""
+
+    awaiting_approval = "awaiting_approval"
+    pending = "pending"
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class EventKind(StrEnum):
+    """What an event tells: a new state, a step of the work, a resource's progress, a log line."""
+
+    state = "state"
+    step = "step"
+    resource = "resource"
+    log = "log"
+
+
+OPERATION_TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = {
+    OperationState.awaiting_approval: frozenset(
+        {OperationState.pending, OperationState.failed, OperationState.cancelled}
+    ),
+    OperationState.pending: frozenset(
+        {OperationState.running, OperationState.failed, OperationState.cancelled}
+    ),
+    OperationState.running: frozenset(
+        {OperationState.succeeded, OperationState.failed, OperationState.cancelled}
+    ),
+    OperationState.succeeded: frozenset(),
+    OperationState.failed: frozenset(),
+    OperationState.cancelled: frozenset(),
+}
+"""To which states an operation may move from each; `transition` refuses every other move."""
+
+UNFINISHED = frozenset(state for state, after in OPERATION_TRANSITIONS.items() if after)
+"""States of an operation that is still to be decided or done."""
+
+_UNFINISHED_SQL = "state IN ('awaiting_approval', 'pending', 'running')"
+
+
+class Operation(Table, table=True):
+    """One wish to change a client's area; one unfinished operation a client is permitted.
+
+    `parameters` holds references, never a secret. A failed one has a code, a plain sentence, what
+    was rolled back and what to do next. `progress_total` is 0 while it is unknown.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index(
+            "uq_operations_unfinished",
+            "client_id",
+            unique=True,
+            sqlite_where=text(_UNFINISHED_SQL),
+            postgresql_where=text(_UNFINISHED_SQL),
+        ),
+        Index("ix_operations_state_created_at", "state", "created_at"),
+        Index("ix_operations_client_id_created_at", "client_id", "created_at"),
+        Index("ix_operations_created_at_id", "created_at", "id"),
+    )
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.__table__.c.revision}  # type: ignore[attr-defined]
+
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    client_id: str = Field(sa_column_args=references("clients.id"))
+    kind: OperationKind = Field(sa_type=enum_column(OperationKind))
+    state: OperationState = Field(
+        default=OperationState.pending, sa_type=enum_column(OperationState)
+    )
+    step: str | None = Field(default=None, max_length=64)
+    progress_done: int = 0
+    progress_total: int = 0
+    failure_code: str | None = Field(default=None, max_length=64)
+    failure_detail: str | None = None
+    rolled_back: list[str] = Field(default_factory=list, sa_type=JsonColumn)
+    next_step: str | None = None
+    requested_by: str = Field(sa_column_args=references("actors.id"))
+    reason: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
+    attempts: int = 0
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revision: int = 1
+
+
+class OperationEvent(Table, table=True):
+    """Something that happened in an operation; `sequence` counts from 1 in each operation.
+
+    Event streams resume by `sequence`: ids of two transactions may appear out of order.
+    """
+
+    __tablename__ = "operation_events"
+    __table_args__ = (UniqueConstraint("operation_id", "sequence"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigCounter)
+    operation_id: str = Field(sa_column_args=references("operations.id"))
+    sequence: int
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    kind: EventKind = Field(sa_type=enum_column(EventKind))
+    data: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an operation failed: stable code, plain sentence, what was undone, what to do next."""
+
+    code: str
+    detail: str
+    next_step: str
+    rolled_back: list[str] = field(default_factory=list)
+
+
+class FailureRequired(TypeError):
+    """An operation becomes `failed` with a Failure, and any other state without one."""
+
+
+def transition(
+    operation: Operation,
+    to: OperationState,
+    *,
+    failure: Failure | None = None,
+    at: datetime | None = None,
+) -> OperationEvent:
+    """Move an operation to another state and write the event that tells it.
+
+    The one function that moves state. `failure` goes with `failed` and with nothing else. The
+    operation must belong to a session; nothing is committed. Raises IllegalTransition when
+    OPERATION_TRANSITIONS does not permit the move, FailureRequired, and StaleDataError when
+    another transaction changed the operation meanwhile.
+    """
+    if (to is OperationState.failed) is not (failure is not None):
+        raise FailureRequired(f"{to} given {'without a' if failure is None else 'with a'} Failure.")
+    check_transition(OPERATION_TRANSITIONS, operation.state, to, f"Operation {operation.id}")
+    moment = at or utc_now()
+    data: dict[str, Any] = {"from": operation.state.value, "to": to.value}
+    operation.state = to
+    if to is OperationState.running:
+        operation.started_at = operation.started_at or moment
+        operation.attempts += 1
+    if to not in UNFINISHED:
+        operation.finished_at = moment
+    if failure is not None:
+        _write_failure(operation, failure)
+        data["code"] = failure.code
+    return add_event(operation, EventKind.state, data, at=moment)
+
+
+def begin_attempt(operation: Operation) -> None:
+    """Take up the work: a pending operation starts to run, a running one counts one more attempt.
+
+    Safe to call again when a step is repeated after a crash.
+    """
+    if operation.state is OperationState.running:
+        operation.attempts += 1
+        return
+    transition(operation, OperationState.running)
+
+
+def add_event(
+    operation: Operation, kind: EventKind, data: dict[str, Any], *, at: datetime | None = None
+) -> OperationEvent:
+    """Append an event to the operation's stream, in the caller's transaction.
+
+    `data` is shown to whoever may read the operation: no secrets.
+    """
+    session = _session_of(operation)
+    session.flush()
+    # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
+    session.exec(select(Operation.id).where(Operation.id == operation.id).with_for_update())
+    latest = select(func.max(col(OperationEvent.sequence)))
+    highest = session.exec(latest.where(OperationEvent.operation_id == operation.id)).one()
+    event = OperationEvent(
+        operation_id=operation.id,
+        sequence=(highest or 0) + 1,
+        kind=kind,
+        data=data,
+        at=at or utc_now(),
+    )
+    session.add(event)
+    session.flush()
+    return event
+
+
+def unfinished_operation(session: Session, client_id: str) -> Operation | None:
+    """The client's unfinished operation, or None."""
+    states = col(Operation.state).in_(sorted(UNFINISHED))
+    return session.exec(
+        select(Operation).where(Operation.client_id == client_id, states)
+    ).one_or_none()
+
+
+def _session_of(operation: Operation) -> Session:
+    session = object_session(operation)
+    if not isinstance(session, Session):
+        raise TypeError(f"Operation {operation.id} belongs to no session; add it to one first.")
+    return session
+
+
+def _write_failure(operation: Operation, failure: Failure) -> None:
+    operation.failure_code = failure.code
+    operation.failure_detail = failure.detail
+    operation.rolled_back = list(failure.rolled_back)
+    operation.next_step = failure.next_step
