@@ -1,0 +1,1 @@
+"""The embedded Pulumi engine, its AWS provider and the local AWS."""

@@ -1,0 +1,330 @@
+"""Checkpoint files: Pulumi's deployment format, version 3, to and from a ``Snapshot``.
+
+Source: github.com/pulumi/pulumi, sdk/go/common/apitype/core.go and pkg/resource/stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pulumi._version
+
+from engine.errors import CheckpointError
+from engine.properties import (
+    SECRET_SIGNATURE,
+    SIGNATURE_KEY,
+    UNKNOWN_MARKER,
+    ResourceReference,
+    Secret,
+    from_signed,
+    reference_object,
+)
+from engine.provider import UNKNOWN, Properties
+from engine.state import PendingOperation, ResourceState, Snapshot, timestamp
+
+VERSION = 3
+PROGRAM_VERSION = f"v{pulumi._version.version}"
+_MAGIC = hashlib.sha256(PROGRAM_VERSION.encode()).hexdigest()
+_FEATURE_VERSION = 4
+
+
+class Secrets(Protocol):
+    """What a checkpoint needs to keep secrets: see ``engine.secrets``."""
+
+    type: str
+    state: str
+
+    def encrypt(self, plaintext: str) -> str: ...
+
+    def decrypt(self, ciphertext: str) -> str: ...
+
+
+OpenSecrets = Callable[[Mapping[str, Any] | None], Secrets]
+"""Gives the secrets for the ``secrets_providers`` entry of a deployment (None: there is none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A snapshot with the secrets it is encrypted under."""
+
+    snapshot: Snapshot
+    secrets: Secrets
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON, as the official program writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+class CheckpointEncoder:
+    """Writes checkpoints of one stack; remembers the text of resources that did not change."""
+
+    def __init__(self, stack: str, secrets: Secrets) -> None:
+        """``stack`` is the full name, ``organization/<project>/<stack>``."""
+        self._stack = stack
+        self._secrets = secrets
+        self._texts: dict[ResourceState, str] = {}
+
+    def encode(self, snapshot: Snapshot) -> bytes:
+        """The checkpoint file of a snapshot."""
+        texts = {state: self._text(state) for state in snapshot.resources}
+        operations = [
+            f'{{"resource":{self._text(operation.resource)},"type":{dumps(operation.type)}}}'
+            for operation in snapshot.pending_operations
+        ]
+        self._texts = texts
+        latest = [f'"manifest":{dumps(_manifest())}']
+        latest.append(f'"secrets_providers":{dumps(secrets_entry(self._secrets))}')
+        if texts:
+            latest.append(f'"resources":[{",".join(texts.values())}]')
+        if operations:
+            latest.append(f'"pending_operations":[{",".join(operations)}]')
+        latest.append(f'"metadata":{dumps(dict(snapshot.metadata))}')
+        stack = dumps(self._stack)
+        return (
+            f'{{"version":{VERSION},"checkpoint":'
+            f'{{"stack":{stack},"latest":{{{",".join(latest)}}}}}}}'
+        ).encode()
+
+    def _text(self, state: ResourceState) -> str:
+        text = self._texts.get(state)
+        return text if text is not None else dumps(_resource_to_json(state, self._secrets.encrypt))
+
+
+def secrets_entry(secrets: Secrets) -> Properties:
+    """The ``secrets_providers`` entry of a deployment."""
+    return {"type": secrets.type, "state": {"salt": secrets.state}}
+
+
+def export_deployment(snapshot: Snapshot, secrets: Secrets, *, show_secrets: bool) -> Properties:
+    """A deployment as ``pulumi stack export`` prints it."""
+    encrypt = None if show_secrets else secrets.encrypt
+    deployment: Properties = {
+        "manifest": _manifest(),
+        "secrets_providers": secrets_entry(secrets),
+        "resources": [_resource_to_json(state, encrypt) for state in snapshot.resources],
+        "pending_operations": [
+            {"resource": _resource_to_json(operation.resource, encrypt), "type": operation.type}
+            for operation in snapshot.pending_operations
+        ],
+        "metadata": dict(snapshot.metadata),
+    }
+    return {"version": VERSION, "deployment": deployment}
+
+
+def _manifest() -> Properties:
+    return {"time": timestamp(), "magic": _MAGIC, "version": PROGRAM_VERSION}
+
+
+def decode_checkpoint(data: bytes, where: str, open_secrets: OpenSecrets) -> Deployment:
+    """Read a checkpoint file. ``where`` names it in errors. Raises CheckpointError."""
+    document = _parse(data, where)
+    checkpoint = document.get("checkpoint")
+    if not isinstance(checkpoint, dict):
+        raise _corrupt(where, "it holds no checkpoint")
+    _require_version(document, where)
+    return decode_deployment(checkpoint.get("latest") or {}, where, open_secrets)
+
+
+def decode_export(data: bytes, where: str, open_secrets: OpenSecrets) -> Deployment:
+    """Read what ``stack export`` printed. Raises CheckpointError."""
+    document = _parse(data, where)
+    _require_version(document, where)
+    return decode_deployment(document.get("deployment") or {}, where, open_secrets)
+
+
+def decode_deployment(latest: Any, where: str, open_secrets: OpenSecrets) -> Deployment:
+    """Read a deployment of version 3. Raises CheckpointError."""
+    try:
+        secrets = open_secrets(latest.get("secrets_providers"))
+        resources = tuple(
+            _resource_from_json(item, secrets) for item in latest.get("resources") or ()
+        )
+        pending = tuple(
+            PendingOperation(item["type"], _resource_from_json(item["resource"], secrets))
+            for item in latest.get("pending_operations") or ()
+        )
+        _verify_manifest(latest.get("manifest"))
+        _verify_order(resources)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _corrupt(where, f"{type(error).__name__}: {error}") from error
+    metadata = latest.get("metadata") or {}
+    return Deployment(Snapshot(resources, pending, "", metadata), secrets)
+
+
+def _parse(data: bytes, where: str) -> Properties:
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise _corrupt(where, str(error)) from error
+    if not isinstance(document, dict):
+        raise _corrupt(where, "it is not a JSON object")
+    return document
+
+
+def _require_version(document: Properties, where: str) -> None:
+    version = document.get("version")
+    if version == _FEATURE_VERSION and not document.get("features"):
+        return
+    if version == VERSION:
+        return
+    features = ", ".join(document.get("features") or ()) or "none named"
+    raise CheckpointError(
+        f"the checkpoint {where} has version {version!r} (features: {features}); this engine "
+        f"reads version {VERSION}. It was left untouched: use the official `pulumi` program, or "
+        "a newer release of this one"
+    )
+
+
+def _corrupt(where: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {where} is corrupt ({reason}). It was left untouched: restore a backup"
+    )
+
+
+def _verify_manifest(manifest: Any) -> None:
+    if not manifest:
+        return
+    version = manifest.get("version") or ""
+    if version and manifest.get("magic") != hashlib.sha256(version.encode()).hexdigest():
+        raise ValueError("the manifest's magic does not match its version")
+
+
+def _verify_order(resources: tuple[ResourceState, ...]) -> None:
+    """Each resource must come after everything it refers to."""
+    seen: set[str] = set()
+    current: set[str] = set()
+    for state in resources:
+        missing = state.references() - seen
+        if missing:
+            raise ValueError(f"{state.urn} refers to {sorted(missing)[0]}, which is not before it")
+        if not state.delete and state.urn in current:
+            raise ValueError(f"{state.urn} is recorded twice")
+        if not state.custom and state.id:
+            raise ValueError(f"{state.urn} is a component with an id")
+        seen.add(state.urn)
+        if not state.delete:
+            current.add(state.urn)
+
+
+_TEXT_FIELDS = {
+    "urn": "urn",
+    "type": "type",
+    "id": "id",
+    "parent": "parent",
+    "provider": "provider",
+    "import_id": "importID",
+    "created": "created",
+    "modified": "modified",
+}
+_FLAG_FIELDS = {
+    "delete": "delete",
+    "protect": "protect",
+    "external": "external",
+    "pending_replacement": "pendingReplacement",
+    "retain_on_delete": "retainOnDelete",
+}
+_LIST_FIELDS = {
+    "dependencies": "dependencies",
+    "init_errors": "initErrors",
+    "additional_secret_outputs": "additionalSecretOutputs",
+    "ignore_changes": "ignoreChanges",
+}
+_OTHER_FIELDS = {"custom", "inputs", "outputs", "propertyDependencies", "customTimeouts"}
+_KNOWN_FIELDS = {
+    *_TEXT_FIELDS.values(),
+    *_FLAG_FIELDS.values(),
+    *_LIST_FIELDS.values(),
+    *_OTHER_FIELDS,
+}
+
+Encrypt = Callable[[str], str]
+
+
+def _resource_to_json(state: ResourceState, encrypt: Encrypt | None) -> Properties:
+    item: Properties = {"urn": state.urn, "custom": state.custom}
+    for field, key in (*_TEXT_FIELDS.items(), *_FLAG_FIELDS.items()):
+        value = getattr(state, field)
+        if value:
+            item[key] = value
+    for field, key in _LIST_FIELDS.items():
+        value = getattr(state, field)
+        if value:
+            item[key] = list(value)
+    if state.inputs:
+        item["inputs"] = _value_to_json(state.inputs, encrypt)
+    if state.outputs:
+        item["outputs"] = _value_to_json(state.outputs, encrypt)
+    if state.property_dependencies:
+        item["propertyDependencies"] = {
+            key: list(urns) for key, urns in state.property_dependencies.items()
+        }
+    if state.custom_timeouts:
+        item["customTimeouts"] = dict(state.custom_timeouts)
+    return {**item, **state.extra}
+
+
+def _resource_from_json(item: Properties, secrets: Secrets) -> ResourceState:
+    fields: Properties = {field: item.get(key) or "" for field, key in _TEXT_FIELDS.items()}
+    fields |= {field: bool(item.get(key)) for field, key in _FLAG_FIELDS.items()}
+    fields |= {field: tuple(item.get(key) or ()) for field, key in _LIST_FIELDS.items()}
+    if not fields["urn"] or not fields["type"]:
+        raise ValueError("a resource has no urn or no type")
+    dependencies = item.get("propertyDependencies") or {}
+    timeouts = item.get("customTimeouts") or {}
+    return ResourceState(
+        custom=bool(item["custom"]),
+        inputs=_value_from_json(item.get("inputs") or {}, secrets),
+        outputs=_value_from_json(item.get("outputs") or {}, secrets),
+        property_dependencies={key: tuple(urns or ()) for key, urns in dependencies.items()},
+        custom_timeouts={key: float(seconds) for key, seconds in timeouts.items()},
+        extra={key: value for key, value in item.items() if key not in _KNOWN_FIELDS},
+        **fields,
+    )
+
+
+def _value_to_json(value: Any, encrypt: Encrypt | None) -> Any:
+    """``encrypt`` None writes secrets in plain, as ``stack export --show-secrets`` does."""
+    if isinstance(value, dict):
+        return {key: _value_to_json(item, encrypt) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_value_to_json(item, encrypt) for item in value]
+    if isinstance(value, Secret):
+        text = dumps(_value_to_json(_without_inner_secrets(value.value), None))
+        hidden = {"plaintext": text} if encrypt is None else {"ciphertext": encrypt(text)}
+        return {SIGNATURE_KEY: SECRET_SIGNATURE, **hidden}
+    if isinstance(value, ResourceReference):
+        return reference_object(value)
+    return UNKNOWN_MARKER if value is UNKNOWN else value
+
+
+def _without_inner_secrets(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return _without_inner_secrets(value.value)
+    if isinstance(value, dict):
+        return {key: _without_inner_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_inner_secrets(item) for item in value]
+    return value
+
+
+def _value_from_json(value: Any, secrets: Secrets) -> Any:
+    if isinstance(value, dict):
+        if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+            return _secret_from_json(value, secrets)
+        return from_signed({key: _value_from_json(item, secrets) for key, item in value.items()})
+    if isinstance(value, list):
+        return [_value_from_json(item, secrets) for item in value]
+    return UNKNOWN if value == UNKNOWN_MARKER else value
+
+
+def _secret_from_json(item: Properties, secrets: Secrets) -> Secret:
+    ciphertext, plaintext = item.get("ciphertext"), item.get("plaintext")
+    if bool(ciphertext) == bool(plaintext):
+        raise ValueError("a secret needs either a ciphertext or a plaintext")
+    text = plaintext if plaintext else secrets.decrypt(str(ciphertext))
+    return Secret(_value_from_json(json.loads(text), secrets))
