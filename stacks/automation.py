@@ -1,0 +1,318 @@
+"""The one module that drives Pulumi's Automation API.
+
+It knows stacks, not clients. Everything else asks it for an ``up``, a ``preview``, a ``destroy``
+and gets plain values, or a `StackError` with one code and one sentence.
+"""
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from engine.command import EmbeddedCommand
+from pulumi import automation as auto
+from pulumi.automation import errors as auto_errors
+from pulumi.automation import events as auto_events
+
+from stacks.events import (
+    Drift,
+    EventLog,
+    OnProgress,
+    PlannedChange,
+    ResourceProgress,
+    ignore_progress,
+)
+from stacks.failures import LOCKED, Failure, StackError, classify
+
+EngineKind = Literal["embedded", "official"]
+EngineSetting = Literal["auto", "embedded", "official"]
+
+
+class Program(Protocol):
+    """A Pulumi program: an object that names its stack and declares resources when called."""
+
+    project_name: str
+    stack_name: str
+
+    def __call__(self) -> None:
+        """Declare the resources."""
+
+
+@dataclass(frozen=True)
+class StackOutputs:
+    """Outputs of a stack; `secrets` must go nowhere but into sealed columns."""
+
+    plain: Mapping[str, Any]
+    secrets: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack's exported state: resources and pending operations, secrets still encrypted."""
+
+    version: int
+    deployment: dict[str, Any] = field(repr=False)
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the resources that the state holds."""
+        return list(self.deployment.get("resources") or [])
+
+    def pending_operations(self) -> list[dict[str, Any]]:
+        """Return the operations that were begun and never recorded as ended."""
+        return list(self.deployment.get("pending_operations") or [])
+
+    def without_pending_operations(self) -> "Deployment":
+        """Return the same state with its pending operations cleared."""
+        return Deployment(self.version, {**self.deployment, "pending_operations": []})
+
+
+def official_program() -> Path | None:
+    """Return the path of the official `pulumi` program, if one is on PATH."""
+    found = shutil.which("pulumi")
+    return Path(found) if found else None
+
+
+def official_aws_plugin(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder of an installed AWS plugin of the official program, if there is one."""
+    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    found = sorted((home / "plugins").glob("resource-aws-v*"))
+    return next((folder for folder in reversed(found) if folder.is_dir()), None)
+
+
+def choose_engine(setting: EngineSetting, environment: Mapping[str, str]) -> EngineKind:
+    """Return the engine to use: ``auto`` is official when program and AWS plugin are both there."""
+    if setting != "auto":
+        return setting
+    both = official_program() and official_aws_plugin(environment)
+    return "official" if both else "embedded"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where stacks live and how their secrets are kept.
+
+    ``environment`` is what the engine and its provider see beside the process's own: AWS
+    settings, never written into a state.
+    """
+
+    url: str
+    engine: EngineKind
+    environment: Mapping[str, str] = field(repr=False)
+    passphrase: str | None = field(default=None, repr=False)
+    secrets_provider: str = "passphrase"
+    work_directory: Path = Path("work")
+    parallel: int = 16
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables for each command."""
+        variables = {
+            **self.environment,
+            "PULUMI_BACKEND_URL": self.url,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        }
+        if self.passphrase is not None:
+            variables["PULUMI_CONFIG_PASSPHRASE"] = self.passphrase
+        return variables
+
+
+class Stacks:
+    """Runs programs as stacks of one backend, many at once from many threads."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._variables = backend.variables()
+        self._official: auto.PulumiCommand | None = None
+        self._setup = threading.Lock()
+
+    @property
+    def engine(self) -> EngineKind:
+        """Return which engine is in use."""
+        return self.backend.engine
+
+    def engine_version(self) -> str:
+        """Return the version of Pulumi that the engine is, or is compatible with."""
+        return str(self._command(None).version)
+
+    def up(self, program: Program, on_progress: OnProgress = ignore_progress) -> StackOutputs:
+        """Make AWS what the program says and return the outputs; raises `StackError`."""
+        log = EventLog(on_progress)
+        with self._run(program, log) as stack:
+            result = stack.up(
+                on_event=_listener(log),
+                parallel=self.backend.parallel,
+                suppress_outputs=True,
+                color="never",
+            )
+        return _outputs(result.outputs)
+
+    def preview(self, program: Program) -> list[PlannedChange]:
+        """Return what `up` would do; a stack that is not there yet is looked at as empty."""
+        if self.exists(program):
+            return self._preview(program, program.stack_name)
+        # Under a name of its own, so that it can't get in the way of an `up` that begins now.
+        name = f"preview-{uuid.uuid4().hex}"
+        try:
+            return self._preview(program, name)
+        finally:
+            with self._run(program, EventLog(), name) as stack:
+                stack.workspace.remove_stack(name)
+
+    def _preview(self, program: Program, name: str) -> list[PlannedChange]:
+        log = EventLog()
+        with self._run(program, log, name) as stack:
+            stack.preview(on_event=_listener(log), color="never")
+        return log.planned()
+
+    def preview_destroy(self, program: Program) -> list[PlannedChange]:
+        """Return what `destroy` would do."""
+        if not self.exists(program):
+            return []
+        log = EventLog()
+        with self._run(program, log) as stack:
+            stack.preview_destroy(on_event=_listener(log), color="never")
+        return log.planned()
+
+    def drift(self, program: Program) -> list[Drift]:
+        """Return where AWS differs from the stack; the state stays as it is."""
+        if not self.exists(program):
+            return []
+        log = EventLog()
+        with self._run(program, log) as stack:
+            stack.preview_refresh(on_event=_listener(log), color="never")
+        return log.drift()
+
+    def destroy(self, program: Program, on_progress: OnProgress = ignore_progress) -> None:
+        """Remove from AWS all that the stack holds, then the stack; no stack is success."""
+        if not self.exists(program):
+            return
+        log = EventLog(on_progress)
+        with self._run(program, log) as stack:
+            stack.destroy(
+                on_event=_listener(log), parallel=self.backend.parallel, color="never", remove=True
+            )
+
+    def exists(self, program: Program) -> bool:
+        """Tell whether the backend has the program's stack."""
+        with self._translated(program, EventLog()):
+            try:
+                auto.select_stack(program.stack_name, **self._arguments(program))
+            except auto_errors.StackNotFoundError:
+                return False
+            return True
+
+    def export(self, program: Program) -> Deployment | None:
+        """Return the stack's state, or None when there is no such stack."""
+        if not self.exists(program):
+            return None
+        with self._run(program, EventLog()) as stack:
+            state = stack.export_stack()
+        return Deployment(int(state.version or 3), dict(state.deployment or {}))
+
+    def import_(self, program: Program, state: Deployment) -> None:
+        """Replace the stack's state."""
+        with self._run(program, EventLog()) as stack:
+            stack.import_stack(auto.Deployment(state.version, state.deployment))
+
+    @contextmanager
+    def _run(
+        self, program: Program, log: EventLog, name: str | None = None
+    ) -> Iterator[auto.Stack]:
+        stack_name = name or program.stack_name
+        with self._translated(program, log):
+            yield auto.create_or_select_stack(stack_name, **self._arguments(program))
+
+    @contextmanager
+    def _translated(self, program: Program, log: EventLog) -> Iterator[None]:
+        try:
+            yield
+        except auto_errors.ConcurrentUpdateError as error:
+            sentence = "Another update holds the stack; try again when it has ended."
+            raise StackError(program.stack_name, Failure(LOCKED, sentence)) from error
+        except auto_errors.StackNotFoundError:
+            raise
+        except auto_errors.CommandError as error:
+            diagnostics = log.errors or [("", _last_words(error))]
+            raise StackError(program.stack_name, classify(diagnostics)) from error
+
+    def _arguments(self, program: Program) -> dict[str, Any]:
+        return {
+            "project_name": program.project_name,
+            "program": program,
+            "opts": auto.LocalWorkspaceOptions(
+                work_dir=str(self._work_directory(program.project_name)),
+                env_vars=self._variables,
+                secrets_provider=self.backend.secrets_provider,
+                pulumi_command=self._command(program),
+            ),
+        }
+
+    def _command(self, program: Program | None) -> auto.PulumiCommand:
+        if self.backend.engine == "embedded":
+            return EmbeddedCommand(program=program)
+        with self._setup:
+            if self._official is None:
+                self._official = auto.PulumiCommand()
+            return self._official
+
+    def _work_directory(self, project: str) -> Path:
+        """Return a scratch folder with the project's file, made once and shared by its stacks.
+
+        A folder for each workspace would be left behind by each, and a file written anew by each
+        would be read half-written by another.
+        """
+        folder = self.backend.work_directory / project
+        with self._setup:
+            file = folder / "Pulumi.yaml"
+            if not file.exists():
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                part = folder / f"Pulumi.yaml.{os.getpid()}"
+                part.write_text(f"name: {project}\nruntime: python\nmain: {folder}\n")
+                part.replace(file)
+        return folder
+
+
+def _outputs(outputs: auto.OutputMap) -> StackOutputs:
+    return StackOutputs(
+        plain={name: output.value for name, output in outputs.items() if not output.secret},
+        secrets={name: output.value for name, output in outputs.items() if output.secret},
+    )
+
+
+def _last_words(error: auto_errors.CommandError) -> str:
+    lines = [line for line in str(error).splitlines() if "error:" in line]
+    return lines[-1].split("error:", 1)[1].strip() if lines else "The engine reported an error."
+
+
+def _listener(log: EventLog) -> Callable[[auto_events.EngineEvent], None]:
+    """Return a listener that turns engine events into the log's entries."""
+
+    def listen(event: auto_events.EngineEvent) -> None:
+        if event.resource_pre_event:
+            log.add(_progress("started", event.resource_pre_event.metadata))
+        elif event.res_outputs_event:
+            log.add(_progress("done", event.res_outputs_event.metadata))
+        elif event.res_op_failed_event:
+            log.add(_progress("failed", event.res_op_failed_event.metadata))
+        elif event.diagnostic_event and event.diagnostic_event.severity == "error":
+            log.errors.append((event.diagnostic_event.urn or "", event.diagnostic_event.message))
+
+    return listen
+
+
+def _progress(
+    phase: Literal["started", "done", "failed"], metadata: auto_events.StepEventMetadata
+) -> ResourceProgress:
+    return ResourceProgress(
+        phase=phase,
+        operation=metadata.op.value,
+        type=metadata.type,
+        name=metadata.urn.rsplit("::", 1)[-1],
+        urn=metadata.urn,
+        changed_properties=tuple(metadata.diffs or ()),
+    )

@@ -1,0 +1,102 @@
+"""What an engine that died leaves behind is put right before the next up or destroy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stacks.areas import Areas
+from stacks.client import TAG_CLIENT, AreaInputs, ClientProgram
+from stacks.recovery import recover
+from tests.stacks.conftest import BUCKET, NewArea
+
+
+def key_ids(iam: Any, area: AreaInputs) -> list[str]:
+    keys = iam.list_access_keys(UserName=area.slug)["AccessKeyMetadata"]
+    return [key["AccessKeyId"] for key in keys]
+
+
+def died_while_creating(areas: Areas, area: AreaInputs, name: str) -> None:
+    """Leave the stack as an engine does that died after AWS's answer: pending, not recorded.
+
+    Written into the checkpoint itself: an import drops pending operations.
+    """
+    root = Path(areas.stacks.backend.url.removeprefix("file://"))
+    checkpoint = root / ".pulumi" / "stacks" / ClientProgram.project_name / f"{area.slug}.json"
+    document = json.loads(checkpoint.read_text())
+    latest = document["checkpoint"]["latest"]
+    [lost] = [r for r in latest["resources"] if r["urn"].endswith(f"::{name}")]
+    latest["resources"] = [r for r in latest["resources"] if r is not lost]
+    begun = {field: value for field, value in lost.items() if field not in ("id", "outputs")}
+    latest["pending_operations"] = [{"resource": begun, "type": "creating"}]
+    checkpoint.write_text(json.dumps(document))
+
+
+def test_a_key_that_was_made_and_never_recorded_is_removed_before_another_is_made(
+    areas: Areas, new_area: NewArea, iam: Any
+) -> None:
+    """Never two keys where one is due."""
+    area = new_area()
+    lost = areas.open(area).keys[0].access_key_id
+    died_while_creating(areas, area, "key-1")
+    opened = areas.open(area)
+    assert any(lost in action for action in opened.recovered.actions)
+    assert key_ids(iam, area) == [opened.keys[0].access_key_id] != [lost]
+    state = areas.stacks.export(ClientProgram(area))
+    assert state is not None
+    assert state.pending_operations() == []
+
+
+def test_a_user_that_was_made_and_never_recorded_is_made_anew(
+    areas: Areas, new_area: NewArea, iam: Any
+) -> None:
+    area = new_area()
+    iam.create_user(UserName=area.slug, Tags=[{"Key": TAG_CLIENT, "Value": area.client_id}])
+    iam.create_access_key(UserName=area.slug)
+    opened = areas.open(area)
+    assert opened.recovered.actions
+    assert key_ids(iam, area) == [opened.keys[0].access_key_id]
+
+
+def test_a_half_made_placeholder_goes_with_the_rest(
+    areas: Areas, new_area: NewArea, s3: Any
+) -> None:
+    """Rollback after a death in the middle leaves nothing."""
+    area = new_area()
+    areas.open(area)
+    died_while_creating(areas, area, "placeholder")
+    areas.close(area)
+    with pytest.raises(ClientError, match="404"):
+        s3.head_object(Bucket=BUCKET, Key=area.placeholder_key)
+
+
+def test_a_key_added_by_hand_goes_with_the_next_up(
+    areas: Areas, new_area: NewArea, iam: Any
+) -> None:
+    """A key of our tagged user that the state does not know is deleted, never adopted."""
+    area = new_area()
+    known = areas.open(area).keys[0].access_key_id
+    iam.create_access_key(UserName=area.slug)
+    areas.open(area)
+    assert key_ids(iam, area) == [known]
+
+
+def test_nothing_is_done_where_nothing_is_half_made(areas: Areas, new_area: NewArea) -> None:
+    area = new_area()
+    areas.open(area)
+    assert recover(areas.stacks, areas.access, area).actions == ()
+
+
+def test_a_user_whose_tag_was_taken_away_is_still_the_stacks(
+    areas: Areas, new_area: NewArea, iam: Any
+) -> None:
+    """Taking our tag off by hand neither blocks a closing nor keeps a known key alive (RX-22)."""
+    area = new_area()
+    key_id = areas.open(area).keys[0].access_key_id
+    iam.untag_user(UserName=area.slug, TagKeys=[TAG_CLIENT])
+    assert areas.key_off(area, [key_id]).access_key_ids == (key_id,)
+    areas.close(area)
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        iam.get_user(UserName=area.slug)
