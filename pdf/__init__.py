@@ -1,0 +1,47 @@
+"""The record T-050-003: a frozen input in, a password-protected PDF out.
+
+A pure house: it reads fonts and catalogues, writes nothing, and knows no other house.
+"""
+
+from pdf.catalogue import UnknownLanguageError, languages
+from pdf.commands import Command, commands, commands_text
+from pdf.credentials import credentials_csv
+from pdf.fonts import FontBook, UnprintableTextError, default_fonts
+from pdf.password import PasswordFormError, SignerName, password_rule, record_password
+from pdf.protect import WrongPasswordError, attachments, protect
+from pdf.record import Approval, Organisation, Profile, RecordInput
+from pdf.render import COMMANDS_FILE, CREDENTIALS_FILE, fingerprint, issue, render
+
+__all__ = [
+    "COMMANDS_FILE",
+    "CREDENTIALS_FILE",
+    "Approval",
+    "Command",
+    "FontBook",
+    "Organisation",
+    "PasswordFormError",
+    "Profile",
+    "RecordInput",
+    "SignerName",
+    "UnknownLanguageError",
+    "UnprintableTextError",
+    "WrongPasswordError",
+    "attachments",
+    "can_print",
+    "commands",
+    "commands_text",
+    "credentials_csv",
+    "default_fonts",
+    "fingerprint",
+    "issue",
+    "languages",
+    "password_rule",
+    "protect",
+    "record_password",
+    "render",
+]
+
+
+def can_print(text: str, fonts: FontBook | None = None) -> list[str]:
+    """Return the characters of a text that no font prints, each once; [] if it prints whole."""
+    return (fonts or default_fonts()).can_print(text)

@@ -1,0 +1,227 @@
+"""What a record says: from its input to a document of blocks, in the record's language (SP-15)."""
+
+from pydantic import SecretStr
+
+from pdf.blocks import (
+    Block,
+    Bullets,
+    Callout,
+    Cell,
+    Code,
+    Document,
+    Heading,
+    Paragraph,
+    Running,
+    Step,
+    Table,
+    TitleBlock,
+    Wide,
+)
+from pdf.catalogue import Catalogue, catalogue
+from pdf.commands import step_lines
+from pdf.record import RecordInput
+
+FACT_WIDTHS = (0.24, 0.76)
+STEPS = ("install", "configure", "check", "upload", "prove", "list", "download")
+
+
+def document(record: RecordInput, secret: SecretStr) -> Document:
+    """Return the document of a record: template version 1 of T-050-003."""
+    texts = catalogue(record.language)
+    sections = (
+        (_title(record, texts), _introduction(record, texts)),
+        _key(record, secret, texts),
+        _parties(record, texts),
+        _permissions(record, texts),
+        _help(record, texts),
+        _steps(record, texts),
+        _errors(record, texts),
+        _handling(record, texts),
+        _approvals(record, texts),
+    )
+    return Document(
+        title=f"{record.number} {texts['document.title']}",
+        author=record.organisation.name,
+        subject=texts["document.subject"],
+        language=record.language,
+        running=_running(record, texts),
+        blocks=tuple(block for section in sections for block in section),
+    )
+
+
+def _running(record: RecordInput, texts: Catalogue) -> Running:
+    return Running(
+        head=texts["running.head"],
+        classification=record.classification,
+        foot=texts.fill("running.foot", number=record.number, version=record.version),
+        page=texts["running.page"],
+        draft=texts["running.draft"] if record.draft else "",
+    )
+
+
+def _title(record: RecordInput, texts: Catalogue) -> TitleBlock:
+    template = texts.fill("facts.template_value", version=record.template_version)
+    return TitleBlock(
+        organisation=record.organisation.name,
+        title=texts["document.title"],
+        subtitle=texts["document.subtitle"],
+        facts=(
+            (texts["facts.record"], record.number),
+            (texts["facts.version"], f"{record.version}"),
+            (texts["facts.issued"], texts.moment(record.issued_local, record.time_zone)),
+            (texts["facts.template"], template),
+        ),
+        widths=(0.24, 0.12, 0.42, 0.22),
+    )
+
+
+def _introduction(record: RecordInput, texts: Catalogue) -> Callout:
+    what = texts.fill(
+        "intro.writes" if record.profile.may_upload else "intro.reads",
+        client=record.client_legal_name,
+        organisation=record.organisation.name,
+        region=record.region,
+    )
+    return Callout(texts["intro.title"], (what, texts["intro.first"]))
+
+
+def _key(record: RecordInput, secret: SecretStr, texts: Catalogue) -> tuple[Block, ...]:
+    rows = [
+        _fact(texts["key.id"], record.access_key_id, mono=True),
+        _fact(texts["key.secret"], secret.get_secret_value(), mono=True),
+        _fact(texts["key.region"], record.region, mono=True),
+        _fact(texts["key.user"], record.user_name, mono=True),
+        _fact(texts["key.bucket"], record.bucket, mono=True),
+        _fact(texts["key.prefix"], record.prefix, mono=True),
+        _fact(texts["key.upload"], record.upload_url, mono=True),
+        _fact(texts["key.valid"], _validity(record, texts)),
+    ]
+    if not record.profile.may_upload:
+        del rows[6]
+    if record.endpoint_url is not None:
+        rows.append(_fact(texts["key.endpoint"], record.endpoint_url, mono=True))
+    return (Heading(texts["key.heading"]), Table(tuple(rows), FACT_WIDTHS))
+
+
+def _validity(record: RecordInput, texts: Catalogue) -> str:
+    start = texts.date(record.valid_from)
+    if record.valid_until is None:
+        return texts.fill("key.valid_open", start=start)
+    return texts.fill("key.valid_until", start=start, end=texts.date(record.valid_until))
+
+
+def _parties(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    contract = texts.fill(
+        f"parties.contract.{record.contract_kind}",
+        reference=record.contract_reference,
+        date=texts.date(record.contract_signed_on),
+        signer=record.signer_name,
+    )
+    role = texts.fill(f"parties.role.{record.our_role}", organisation=record.organisation.name)
+    rows = (
+        _fact(texts["parties.client"], record.client_legal_name),
+        _fact(texts["parties.organisation"], role),
+        _fact(texts["parties.contract"], contract),
+        _fact(texts["parties.purpose"], record.purpose),
+        _fact(texts["parties.categories"], texts["list.separator"].join(record.data_categories)),
+        _fact(texts["parties.classification"], record.classification),
+    )
+    return (Heading(texts["parties.heading"]), Table(rows, FACT_WIDTHS))
+
+
+def _permissions(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    kind = record.profile.value
+    may = "\n".join(texts.listed(f"profile.{kind}.may"))
+    may_not = "\n".join(texts.listed(f"profile.{kind}.may_not"))
+    return (
+        Heading(texts.fill("profile.heading", profile=kind)),
+        Table(
+            rows=((Cell(may, "bullets"), Cell(may_not, "bullets")),),
+            widths=(0.5, 0.5),
+            titles=(texts["profile.may"], texts["profile.may_not"]),
+        ),
+    )
+
+
+def _steps(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    blocks: list[Block] = [
+        Heading(texts["steps.heading"]),
+        Paragraph(texts["steps.intro"], keep=True),
+    ]
+    number = 0
+    for step in STEPS:
+        lines = step_lines(record, step)
+        if not lines and step != "install":
+            continue
+        number += 1
+        title = texts[f"steps.{step}.title"]
+        text = texts.fill(f"steps.{step}.text", user=record.user_name)
+        blocks.append(Step(number, title, text, keep=bool(lines)))
+        if lines:
+            blocks.append(Code(lines))
+    return (Wide(tuple(blocks)),)
+
+
+def _errors(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    rows = texts.listed(
+        "errors.rows",
+        area=record.area_url,
+        help=record.organisation.help_contact,
+        hosts=_hosts(record, texts),
+    )
+    split = (row.partition("|") for row in rows)
+    return (
+        Heading(texts["errors.heading"]),
+        Table(
+            rows=tuple((Cell(error, "mono"), Cell(meaning)) for error, _, meaning in split),
+            widths=(0.26, 0.74),
+            titles=(texts["errors.error"], texts["errors.meaning"]),
+        ),
+    )
+
+
+def _hosts(record: RecordInput, texts: Catalogue) -> str:
+    """Return the hosts that a client's network must let through."""
+    if record.endpoint_url is not None:
+        return record.endpoint_url
+    return texts.fill("errors.hosts", region=record.region, bucket=record.bucket)
+
+
+def _handling(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    rules = texts.listed("handling.rules", help=record.organisation.help_contact)
+    if record.profile.may_upload:
+        rules = (texts["handling.upload"], *rules)
+    attached = Paragraph(texts["handling.attached"], small=True)
+    return (Heading(texts["handling.heading"]), Bullets(rules), attached)
+
+
+def _help(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    rows = (
+        _fact(texts["help.support"], record.organisation.help_contact),
+        _fact(texts["help.dpo"], record.organisation.dpo_contact),
+    )
+    return (Heading(texts["help.heading"]), Table(rows, FACT_WIDTHS))
+
+
+def _approvals(record: RecordInput, texts: Catalogue) -> tuple[Block, ...]:
+    if not record.approvals:
+        return ()
+    rows = tuple(
+        (
+            Cell(texts[f"approvals.{approval.step}"]),
+            Cell(approval.role),
+            Cell(texts.date(approval.on)),
+            Cell(approval.commit, "mono"),
+        )
+        for approval in record.approvals
+    )
+    columns = ("step", "role", "date", "commit")
+    titles = tuple(texts[f"approvals.{column}"] for column in columns)
+    return (
+        Heading(texts["approvals.heading"]),
+        Table(rows, widths=(0.17, 0.17, 0.24, 0.42), titles=titles),
+    )
+
+
+def _fact(label: str, value: str, *, mono: bool = False) -> tuple[Cell, Cell]:
+    return (Cell(label, "label"), Cell(value, "mono" if mono else "text"))
