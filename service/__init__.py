@@ -1,0 +1,1 @@
+"""HTTP, command line and worker: composes the other houses; nothing imports it."""

@@ -1,0 +1,119 @@
+"""Putting the service together from its settings, and taking it apart again."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.aws.clients import ALLOWANCE
+from models.database import create_engine_for, require_migrated
+from models.sealing import Keyring
+from service.context import Services
+from service.hub import OperationHub
+from service.records import Endpoint, RecordOffice
+from service.settings import Settings
+from service.worker.worker import Worker, WorkerSlot
+from stacks.areas import Areas
+from stacks.automation import Backend, Stacks, choose_engine
+from stacks.foundation import FoundationInputs
+from stacks.foundation_stack import Foundation
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A service that runs: its parts, and its worker if it has one."""
+
+    services: Services
+    worker: Worker | None
+
+
+def aws_environment(settings: Settings) -> dict[str, str]:
+    """Return the AWS settings that engine and direct calls see, from the process's environment."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    found["AWS_REGION"] = found["AWS_DEFAULT_REGION"] = settings.region
+    if settings.allow_embedded_on_aws:
+        found[ALLOWANCE] = "true"
+    return found
+
+
+def build_areas(settings: Settings, environment: Mapping[str, str]) -> Areas:
+    """Return the areas on the engine that the settings choose."""
+    engine = choose_engine(settings.engine, os.environ)
+    if engine == "official":
+        # The rule that keeps the embedded engine off AWS is not about our direct calls beside it.
+        environment = {**environment, ALLOWANCE: "true"}
+    backend = Backend(
+        url=settings.state_url,
+        engine=engine,
+        environment=environment,
+        passphrase=settings.passphrase.get_secret_value() if settings.passphrase else None,
+        secrets_provider=settings.secrets_provider,
+        work_directory=settings.data_directory.absolute() / "work",
+        parallel=settings.parallel_operations,
+    )
+    _make_file_backend(settings.state_url)
+    return Areas(
+        Stacks(backend), bucket=settings.bucket, region=settings.region, group=settings.group
+    )
+
+
+def build_foundation(settings: Settings, areas: Areas) -> Foundation:
+    """Return the foundation's stack; raises `StackError` when AWS does not tell the account."""
+    inputs = FoundationInputs(
+        bucket=settings.bucket,
+        region=settings.region,
+        account=areas.account(),
+        group=settings.group,
+        boundary_name=settings.boundary_name,
+    )
+    return Foundation(areas.stacks, inputs)
+
+
+@contextmanager
+def running(
+    settings: Settings, environment: Mapping[str, str], *, worker: bool = True
+) -> Iterator[Runtime]:
+    """Run the service's parts while the context lasts.
+
+    Raises `models.database.DatabaseNotMigrated` and `models.sealing.SealingError` at the door.
+    """
+    database = create_engine_for(settings.database)
+    try:
+        require_migrated(database)
+        keyring = Keyring.from_file(settings.keyring)
+        slot = WorkerSlot()
+        services = Services(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            areas=build_areas(settings, environment),
+            dispatcher=slot,
+            hub=OperationHub(),
+            records=RecordOffice(settings, keyring, _endpoint(environment)),
+        )
+        runtime = Runtime(services, _launch(services, slot) if worker else None)
+        try:
+            yield runtime
+        finally:
+            slot.put(None)
+            if runtime.worker is not None:
+                runtime.worker.stop()
+    finally:
+        database.dispose()
+
+
+def _launch(services: Services, slot: WorkerSlot) -> Worker:
+    started = Worker(services, services.settings.data_directory.absolute() / "operations.db")
+    started.launch()
+    slot.put(started)
+    return started
+
+
+def _endpoint(environment: Mapping[str, str]) -> Endpoint:
+    return Endpoint(environment.get("AWS_ENDPOINT_URL"), environment.get("AWS_CA_BUNDLE"))
+
+
+def _make_file_backend(url: str) -> None:
+    if url.startswith("file://"):
+        Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,0 +1,71 @@
+"""Following an operation's events: live on a terminal, plain lines elsewhere."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from httpx_sse import connect_sse
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+_DONE_WORDS = {"create": "created", "delete": "deleted", "update": "updated", "same": "unchanged"}
+
+
+@dataclass
+class Board:
+    """What is known of each resource, in the order in which it was first seen."""
+
+    started: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def update(self, data: dict[str, Any]) -> str | None:
+        """Take in one resource event; return a plain line when a resource has ended."""
+        name = f"{data['type']} {data['name']}"
+        if data["phase"] == "started":
+            self.started[name] = time.monotonic()
+            self.lines[name] = ("…", f"{data['operation']} …")
+            return None
+        took = time.monotonic() - self.started.get(name, time.monotonic())
+        word = _DONE_WORDS.get(data["operation"], data["operation"])
+        mark = "✓" if data["phase"] == "done" else "✗"
+        self.lines[name] = (mark, f"{word if mark == '✓' else 'failed'} in {took * 1000:.0f} ms")
+        return f"  {mark} {name:34} {self.lines[name][1]}"
+
+    def __rich__(self) -> RenderableType:
+        """Return the board as it stands, with a spinner on what is under way."""
+        rows: list[RenderableType] = []
+        for name, (mark, words) in self.lines.items():
+            if mark == "…":
+                rows.append(Spinner("dots", text=Text(f" {name:34} {words}"), style="cyan"))
+            else:
+                style = "green" if mark == "✓" else "red"
+                rows.append(Text.assemble("  ", (mark, style), f" {name:34} {words}"))
+        return Group(*rows)
+
+
+def follow(console: Console, http: httpx.Client, operation: dict[str, Any]) -> dict[str, Any]:
+    """Show the operation's progress until it ends; return the operation as it ended."""
+    board = Board()
+    if console.is_terminal:
+        with Live(board, console=console, refresh_per_second=12):
+            for data in _resource_events(http, operation["id"]):
+                board.update(data)
+    else:
+        for data in _resource_events(http, operation["id"]):
+            if line := board.update(data):
+                console.print(line, markup=False)
+    ended: dict[str, Any] = http.get(f"/v1/operations/{operation['id']}").raise_for_status().json()
+    return ended
+
+
+def _resource_events(http: httpx.Client, operation_id: str) -> Any:
+    url = f"/v1/operations/{operation_id}/events"
+    with connect_sse(http, "GET", url) as events:
+        events.response.raise_for_status()
+        for event in events.iter_sse():
+            if event.event == "resource":
+                yield json.loads(event.data)["data"]

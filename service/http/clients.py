@@ -1,0 +1,372 @@
+"""`/v1/clients`: open, read, close and reopen areas."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from sqlmodel import Session, col, or_, select
+
+from models.access_keys import AccessKey
+from models.actors import Scope
+from models.clients import Client, ClientState, Contract, current_contract
+from models.database import transaction
+from models.names import fold, reference_key, slug_key
+from models.operations import UNFINISHED, Operation
+from pdf import can_print
+from service import problems
+from service.context import Services
+from service.http.dependencies import Caller, Closer, Reader, ServicesDep, Writer
+from service.http.documents import ClientDocument, ClientPage, OperationDocument
+from service.http.guards import json_only
+from service.http.negotiation import (
+    IdempotencyKeyDep,
+    IfMatch,
+    Waiting,
+    WaitingDep,
+    WantsPdf,
+    matches,
+)
+from service.http.openapi import FOLLOW_HEADERS, PDF_CONTENT, Responses, documented
+from service.http.paging import Pager, PageSize, PageToken
+from service.http.quota import UserQuota
+from service.http.reading import client_document, client_summary, client_within_reach
+from service.http.record_answers import record_answer
+from service.http.starting import Once, Started, start
+from service.http.waiting import accepted, answer, client_response, refuse_failed, settled
+from service.intake import validate, validate_reopen
+from service.intents import begin_close, begin_open, begin_reopen
+from service.problems import Problem
+from service.requests import CreateClient, ReopenClient, plain_text
+
+router = APIRouter(prefix="/v1/clients", tags=["clients"], dependencies=[Depends(json_only)])
+
+Slug = Annotated[str, Path(description="The client's slug, in any case.", examples=["ABC-LLC"])]
+FilterText = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(plain_text)
+]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
+    AfterValidator(plain_text),
+    Query(description="Why the area is closed.", examples=["The contract ended"]),
+]
+
+_ACCEPTED: Responses = {
+    202: {
+        "model": OperationDocument,
+        "description": "The operation that was started, or is not finished yet.",
+        "headers": FOLLOW_HEADERS,
+    }
+}
+_NOT_MODIFIED: Responses = {304: {"description": "The client still has this `ETag`."}}
+_STARTS = (
+    problems.INSUFFICIENT_SCOPE,
+    problems.OPERATION_IN_PROGRESS,
+    problems.IDEMPOTENCY_KEY_REUSED,
+    problems.INVALID_REQUEST,
+    problems.OPERATION_FAILED,
+)
+_TAKES_BODY = (
+    problems.MALFORMED_BODY,
+    problems.BODY_TOO_LARGE,
+    problems.UNSUPPORTED_MEDIA_TYPE,
+    problems.NOT_ACCEPTABLE,
+    problems.APPROVAL_REQUIRED,
+    problems.CONTRACT_NOT_SIGNED,
+    problems.CONTRACT_ENDED,
+    problems.QUOTA_REACHED,
+)
+
+
+class ClientFilters(BaseModel):
+    """Filters and page of the list of clients."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: ClientState | None = None
+    name: FilterText | None = None
+    key_id: FilterText | None = None
+    contract_reference: FilterText | None = None
+    page_size: PageSize = 50
+    page_token: PageToken = None
+
+
+def quota_of(request: Request) -> UserQuota:
+    """Return the application's one quota."""
+    quota = request.app.state.quota
+    assert isinstance(quota, UserQuota)
+    return quota
+
+
+QuotaDep = Annotated[UserQuota, Depends(quota_of)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Open an area",
+    response_model=OperationDocument,
+    responses=_ACCEPTED
+    | {
+        200: {"model": OperationDocument, "description": "Repeated, and ended since."},
+        201: {
+            "model": ClientDocument,
+            "description": "Opened in time: the client, or its record.",
+            "content": PDF_CONTENT,
+        },
+    }
+    | documented(
+        *_STARTS,
+        *_TAKES_BODY,
+        problems.SLUG_OUT_OF_REACH,
+        problems.SLUG_TAKEN,
+        problems.CLIENT_EXISTS,
+        problems.CLIENT_CLOSED,
+    ),
+)
+async def open_client(
+    body: CreateClient,
+    services: ServicesDep,
+    caller: Writer,
+    quota: QuotaDep,
+    key: IdempotencyKeyDep,
+    waiting: WaitingDep,
+    pdf: WantsPdf,
+) -> Response:
+    """Check the contract, then open the client's area: 202 and the operation.
+
+    `Prefer: wait=N` waits for the client (201). `Accept: application/pdf` waits and answers the
+    protected record itself (needs `records:read` as well); past the limit it answers 202 like any
+    other.
+    """
+    _require_for_pdf(caller, pdf)
+    once = Once.of(caller.actor.id, key, "POST", "/v1/clients", body.model_dump(mode="json"))
+    started = await run_sync(_open, services, caller, quota, once, body)
+    return await _answer(services, caller, started, waiting, pdf=pdf, done_status=201)
+
+
+@router.get(
+    "",
+    summary="List clients",
+    responses=documented(
+        problems.INVALID_PARAMETER, problems.INVALID_PAGE_TOKEN, problems.INSUFFICIENT_SCOPE
+    ),
+)
+def list_clients(
+    filters: Annotated[ClientFilters, Query()], services: ServicesDep, caller: Reader
+) -> ClientPage:
+    """Return a page of the clients within the token's reach, ordered by slug."""
+    bound = filters.model_dump(exclude={"page_size", "page_token"}) | {"slugs": caller.token.slugs}
+    pager = Pager(services.keyring, "clients", bound)
+    query = _listing(filters, caller, pager.after(filters.page_token, 1))
+    with transaction(services.database, write=False) as session:
+        rows = session.exec(query.limit(filters.page_size + 1)).all()
+    page = rows[: filters.page_size]
+    more = len(rows) > filters.page_size
+    return ClientPage(
+        items=[client_summary(client, contract) for client, contract in page],
+        next_page_token=pager.token([page[-1][0].slug_key]) if more else None,
+    )
+
+
+@router.get(
+    "/{slug}",
+    summary="Read a client",
+    response_model=ClientDocument,
+    responses=_NOT_MODIFIED
+    | documented(problems.NOT_FOUND, problems.INVALID_PARAMETER, problems.INSUFFICIENT_SCOPE),
+)
+def read_client(
+    slug: Slug,
+    services: ServicesDep,
+    caller: Reader,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return all that is known of a client, never a secret. A closed client still answers."""
+    with transaction(services.database, write=False) as session:
+        client = client_document(session, client_within_reach(session, caller, slug))
+    if matches(if_none_match, client.etag):
+        return Response(status_code=304, headers={"ETag": client.etag})
+    return client_response(client, 200, {})
+
+
+@router.delete(
+    "/{slug}",
+    status_code=202,
+    summary="Close an area",
+    response_model=OperationDocument,
+    responses=_ACCEPTED
+    | {200: {"model": ClientDocument, "description": "Closed in time: the client."}}
+    | documented(
+        *_STARTS, problems.NOT_FOUND, problems.CLIENT_CLOSED, problems.PRECONDITION_FAILED
+    ),
+)
+async def close_client(
+    slug: Slug,
+    reason: Reason,
+    services: ServicesDep,
+    caller: Closer,
+    key: IdempotencyKeyDep,
+    waiting: WaitingDep,
+    if_match: IfMatch = None,
+) -> Response:
+    """Switch the key off, then take the whole area away. The client's objects stay."""
+    once = Once.of(caller.actor.id, key, "DELETE", f"/v1/clients/{slug_key(slug)}", reason)
+
+    def begin(session: Session) -> Operation:
+        client = _for_change(session, caller, slug, if_match)
+        return begin_close(session, client, reason, caller.requester)
+
+    started = await run_sync(start, services, once, begin)
+    return await _answer(services, caller, started, waiting)
+
+
+@router.post(
+    "/{slug}/reopen",
+    status_code=202,
+    summary="Reopen an area",
+    response_model=OperationDocument,
+    responses=_ACCEPTED
+    | {
+        200: {
+            "model": ClientDocument,
+            "description": "Open in time: the client, or its record.",
+            "content": PDF_CONTENT,
+        }
+    }
+    | documented(
+        *_STARTS,
+        *_TAKES_BODY,
+        problems.NOT_FOUND,
+        problems.CLIENT_NOT_CLOSED,
+        problems.PRECONDITION_FAILED,
+    ),
+)
+async def reopen_client(
+    slug: Slug,
+    services: ServicesDep,
+    caller: Writer,
+    quota: QuotaDep,
+    key: IdempotencyKeyDep,
+    waiting: WaitingDep,
+    pdf: WantsPdf,
+    body: ReopenClient = ReopenClient(),
+    if_match: IfMatch = None,
+) -> Response:
+    """Open a closed or failed client again: same slug, new key, next record.
+
+    The gates are checked again. The operation says what still lies in the area.
+    """
+    _require_for_pdf(caller, pdf)
+    content = body.model_dump(mode="json", exclude_unset=True)
+    once = Once.of(caller.actor.id, key, "POST", f"/v1/clients/{slug_key(slug)}/reopen", content)
+
+    def begin(session: Session) -> Operation:
+        client = _for_change(session, caller, slug, if_match)
+        return _reopen(session, services, caller, quota, client, body)
+
+    await run_sync(quota.refresh)
+    started = await run_sync(start, services, once, begin)
+    return await _answer(services, caller, started, waiting, pdf=pdf)
+
+
+def today(services: Services) -> date:
+    """Return the date where the organisation is."""
+    return datetime.now(services.settings.zone).date()
+
+
+def _open(
+    services: Services, caller: Caller, quota: UserQuota, once: Once, body: CreateClient
+) -> Started:
+    quota.refresh()
+
+    def begin(session: Session) -> Operation:
+        # Checked only now: a repeated request answers its operation even if the rules say no today.
+        intent = validate(body, services.settings, today(services), can_print)
+        if not caller.token.reaches(intent.slug):
+            detail = f"The token is limited to other slugs than {intent.slug}."
+            raise Problem(problems.SLUG_OUT_OF_REACH, detail)
+        return begin_open(session, services.settings, intent, caller.requester, quota.admit)
+
+    return start(services, once, begin)
+
+
+def _reopen(
+    session: Session,
+    services: Services,
+    caller: Caller,
+    quota: UserQuota,
+    client: Client,
+    body: ReopenClient,
+) -> Operation:
+    contract = current_contract(session, client.id)
+    assert contract is not None  # every client is written together with a contract
+    intent = validate_reopen(body, client, contract, services.settings, today(services), can_print)
+    return begin_reopen(session, client, intent, caller.requester, quota.admit)
+
+
+async def _answer(
+    services: Services,
+    caller: Caller,
+    started: Started,
+    waiting: Waiting,
+    *,
+    pdf: bool = False,
+    done_status: int = 200,
+) -> Response:
+    # A repeated request never gets a secret again, so it gets no PDF.
+    if not pdf or started.replayed:
+        return await answer(
+            services, started.operation, waiting, done_status=done_status, replayed=started.replayed
+        )
+    limit = services.settings.wait_limit_seconds
+    seconds = limit if waiting.seconds is None else waiting.within(limit)
+    headers = waiting.headers(limit)
+    operation = await settled(services, started.operation.id, seconds)
+    if operation.state in UNFINISHED:
+        return accepted(operation, headers)
+    refuse_failed(operation, headers)
+    location = {"Location": operation.links["client"]} if done_status == 201 else {}
+    return await record_answer(services, caller, operation.client, done_status, headers | location)
+
+
+def _require_for_pdf(caller: Caller, pdf: bool) -> None:
+    if pdf:
+        caller.require(Scope.records_read)
+
+
+def _for_change(session: Session, caller: Caller, slug: str, if_match: str | None) -> Client:
+    client = client_within_reach(session, caller, slug, for_update=True)
+    if if_match is not None and if_match.strip() != "*":
+        etag = client_document(session, client).etag
+        if not matches(if_match, etag):
+            detail = f"The client {client.slug} is not as it was when it was read."
+            raise Problem(problems.PRECONDITION_FAILED, detail, headers={"ETag": etag})
+    return client
+
+
+def _listing(filters: ClientFilters, caller: Caller, after: list[str] | None) -> Any:
+    is_current = (col(Contract.client_id) == col(Client.id)) & col(Contract.current)
+    query = select(Client, Contract).join(Contract, is_current, isouter=True)
+    if filters.state is not None:
+        query = query.where(Client.state == filters.state)
+    if filters.name is not None:
+        part = fold(filters.name)
+        in_name = col(Client.entity_key).contains(part, autoescape=True)
+        query = query.where(or_(in_name, col(Client.slug_key).contains(part, autoescape=True)))
+    if filters.key_id is not None:
+        holders = select(AccessKey.client_id).where(AccessKey.access_key_id == filters.key_id)
+        query = query.where(col(Client.id).in_(holders))
+    if filters.contract_reference is not None:
+        wanted = reference_key(filters.contract_reference)
+        parties = select(Contract.client_id).where(Contract.reference_key == wanted)
+        query = query.where(col(Client.id).in_(parties))
+    if caller.token.slugs is not None:
+        within = [slug_key(slug) for slug in caller.token.slugs]
+        query = query.where(col(Client.slug_key).in_(within))
+    if after is not None:
+        query = query.where(col(Client.slug_key) > after[0])
+    return query.order_by(col(Client.slug_key))

@@ -1,0 +1,299 @@
+"""The JSON documents that the API answers with; no field of any of them can hold a secret."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.access_keys import AccessKeyStatus
+from models.clients import ClientState, ContractKind, Profile
+from models.operations import EventKind, OperationKind, OperationState
+from models.records import PasswordForm
+
+
+class Document(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+
+class Progress(Document):
+    """How many of the resources are done; `total` is 0 while it is unknown."""
+
+    done: int
+    total: int
+
+
+class FailureDocument(Document):
+    """Why an operation failed, what was undone, and what to do next."""
+
+    code: str = Field(examples=["LimitExceeded"])
+    detail: str
+    rolled_back: list[str]
+    next_step: str | None
+
+
+class RemainingDocument(Document):
+    """What still lies under the client's prefix, as last counted."""
+
+    objects: int
+    bytes: int
+    counted_at: datetime | None
+
+
+class OperationDocument(Document):
+    """A wish to change an area, and where it stands."""
+
+    id: str = Field(examples=["0f8c6f0d7c2b4a7f9f5e1c2d3b4a5968"])
+    kind: OperationKind
+    state: OperationState
+    client: str = Field(description="The client's slug.", examples=["ABC-LLC"])
+    step: str | None
+    progress: Progress
+    failure: FailureDocument | None
+    reason: str | None
+    requested_by: str = Field(description="Row id of the actor.")
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    remaining: RemainingDocument | None = Field(
+        default=None, description="For a reopening: what still lay there when it was asked for."
+    )
+    links: dict[str, str]
+
+
+class OperationPage(Document):
+    """One page of operations, newest first."""
+
+    items: list[OperationDocument]
+    next_page_token: str | None
+
+
+class OperationEventDocument(Document):
+    """One event of an operation's stream."""
+
+    sequence: int
+    at: datetime
+    kind: EventKind
+    data: dict[str, Any]
+
+
+class SignerDocument(Document):
+    """Who signed the contract."""
+
+    first_name: str | None
+    last_name: str | None
+    full_name: str | None
+    email: str
+
+
+class ContractDocument(Document):
+    """The contract under which the client is served now."""
+
+    kind: ContractKind
+    our_role: str
+    reference: str
+    signed_on: date
+    ends_on: date | None
+    jurisdiction: str
+    signer: SignerDocument | None
+
+
+class KeyDocument(Document):
+    """One generation of the client's access key; the secret is in the record only."""
+
+    key_id: str | None = Field(examples=["AKIAIOSFODNN7EXAMPLE"])
+    generation: int
+    status: AccessKeyStatus
+    created_at: datetime
+    proven_at: datetime | None
+    ended_at: datetime | None
+
+
+class RecordDocument(Document):
+    """One version of one record T-050-003."""
+
+    number: str = Field(examples=["T-050-003-2026-0001"])
+    version: int
+    template_version: str
+    issued_at: datetime
+    issued_by: str
+    key_id: str | None
+    key_generation: int
+    password_form: PasswordForm
+
+
+class RecordList(Document):
+    """All records of a client, newest first."""
+
+    items: list[RecordDocument]
+    links: dict[str, str]
+
+
+class AreaDocument(Document):
+    """Where the client's data lie, and under which user."""
+
+    bucket: str
+    prefix: str
+    upload_path: str
+    region: str
+    user_name: str
+
+
+class ClientSummary(Document):
+    """A client in a list."""
+
+    slug: str = Field(examples=["ABC-LLC"])
+    legal_name: str = Field(examples=["ABC LLC"])
+    state: ClientState
+    profile: Profile
+    contract_reference: str | None
+    valid_until: date | None
+    created_at: datetime
+    updated_at: datetime
+    links: dict[str, str]
+
+
+class ClientPage(Document):
+    """One page of clients, ordered by slug."""
+
+    items: list[ClientSummary]
+    next_page_token: str | None
+
+
+class ClientDocument(Document):
+    """All that is known of a client, never a secret."""
+
+    slug: str = Field(examples=["ABC-LLC"])
+    legal_name: str = Field(examples=["ABC LLC"])
+    state: ClientState
+    purpose: str
+    data_categories: list[str]
+    special_category: bool
+    classification: str = Field(examples=["Personal / Confidential"])
+    profile: Profile
+    language: str
+    valid_until: date | None
+    owner: str = Field(description="Row id of the actor who answers for the client.")
+    contract: ContractDocument | None
+    area: AreaDocument
+    keys: list[KeyDocument]
+    records: list[RecordDocument]
+    outputs: dict[str, Any]
+    remaining: RemainingDocument | None
+    created_at: datetime
+    updated_at: datetime
+    links: dict[str, str]
+
+    @property
+    def etag(self) -> str:
+        """Return the entity tag: it changes when anything in the document does, keys included."""
+        return f'"{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]}"'
+
+
+class PlannedChangeDocument(Document):
+    """What would be done to one resource."""
+
+    operation: str = Field(examples=["create"])
+    type: str = Field(examples=["aws:iam/user:User"])
+    name: str = Field(examples=["user"])
+    urn: str
+
+
+class PreviewDocument(Document):
+    """What opening or closing would do, resource by resource; nothing was changed."""
+
+    of: Literal["open", "close"]
+    changes: list[PlannedChangeDocument]
+
+
+class DriftItem(Document):
+    """A resource that differs in AWS from what the stack says."""
+
+    kind: Literal["changed", "missing"]
+    type: str
+    name: str
+    urn: str
+    properties: Sequence[str]
+
+
+class DriftDocument(Document):
+    """What AWS holds against what the stack says; nothing was changed."""
+
+    in_step: bool
+    drift: list[DriftItem]
+
+
+class AuditEventDocument(Document):
+    """One link of the audit chain: ids and codes only."""
+
+    sequence: int
+    at: datetime
+    actor_id: str
+    action: str = Field(examples=["client.open_requested"])
+    object_type: str
+    object_id: str
+    client_id: str | None
+    source_ip: str | None
+    request_id: str | None
+    data: dict[str, Any]
+    previous_hash: str
+    hash: str
+
+
+class AuditPage(Document):
+    """One page of the audit chain, oldest first."""
+
+    items: list[AuditEventDocument]
+    next_page_token: str | None
+
+
+class ChainDocument(Document):
+    """Whether the audit chain is whole."""
+
+    ok: bool
+    events: int
+    first_bad_sequence: int | None
+    head_hash: str
+
+
+class Check(Document):
+    """One thing that has to be well for the service to do its work."""
+
+    name: str = Field(examples=["database"])
+    ok: bool
+    detail: str
+
+
+class Alive(Document):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Readiness(Document):
+    """Whether the service can do its work, check by check."""
+
+    ready: bool
+    checks: list[Check]
+
+
+class FieldErrorDocument(Document):
+    """One offending field."""
+
+    field: str = Field(examples=["contract.signer.last_name"])
+    reason: str = Field(examples=["is required"])
+
+
+class ProblemDocument(Document):
+    """An answer that is not the one wished for (RFC 9457)."""
+
+    type: str = Field(examples=["/problems/slug-taken"])
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(examples=["urn:handover:request:9f2c41c8b7a94d0fb1f0c6a6c3f0e2d1"])
+    errors: list[FieldErrorDocument] | None = None

@@ -1,0 +1,137 @@
+"""`/healthz`, `/readyz` and the pages that describe problem types: what answers without a token."""
+
+from html import escape
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.database import DatabaseNotMigrated, DatabaseTooNew, require_migrated
+from service import problems
+from service.context import Services
+from service.http.dependencies import ServicesDep, bearer, caller_behind
+from service.http.documents import Alive, Check, Readiness
+from service.http.openapi import documented
+from service.problems import Problem, ProblemType
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Alive")
+@router.get("/v1/healthz", summary="Alive", include_in_schema=False)
+async def healthz() -> Alive:
+    """Say that the process answers, and nothing about what it depends on."""
+    return Alive(status="alive")
+
+
+@router.get(
+    "/readyz",
+    summary="Ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "At least one check is red."}},
+)
+@router.get("/v1/readyz", summary="Ready", response_model=Readiness, include_in_schema=False)
+def readyz(
+    request: Request,
+    services: ServicesDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Response:
+    """Check database, migrations, AWS identity, foundation, engine and worker; 503 when one is red.
+
+    The AWS identity itself is told only to callers with a valid token.
+    """
+    checks = _database_checks(services)
+    known = _is_known(request, services, credentials) if all(c.ok for c in checks) else False
+    checks += _area_checks(services, known)
+    checks.append(_worker_check(services))
+    ready = Readiness(ready=all(check.ok for check in checks), checks=checks)
+    return JSONResponse(ready.model_dump(mode="json"), 200 if ready.ready else 503)
+
+
+@router.get("/problems", summary="All problem types", response_class=HTMLResponse)
+async def list_problems() -> HTMLResponse:
+    """Describe every problem type on one page."""
+    return HTMLResponse(_page("Problems", "".join(map(_entry, problems.CATALOGUE.values()))))
+
+
+@router.get(
+    "/problems/{name}",
+    summary="One problem type",
+    response_class=HTMLResponse,
+    responses=documented(problems.NOT_FOUND, problems.INVALID_PARAMETER, public=True),
+)
+async def read_problem(name: str) -> HTMLResponse:
+    """Describe one problem type: the page behind its `type` URI (RFC 9457)."""
+    kind = problems.CATALOGUE.get(name)
+    if kind is None:
+        raise Problem(problems.NOT_FOUND, "There is no such problem type.")
+    return HTMLResponse(_page(kind.title, _entry(kind)))
+
+
+def _is_known(
+    request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None
+) -> bool:
+    if credentials is None:
+        return False
+    return caller_behind(request, services, credentials.credentials) is not None
+
+
+def _database_checks(services: Services) -> list[Check]:
+    try:
+        require_migrated(services.database)
+    except (DatabaseNotMigrated, DatabaseTooNew) as error:
+        return [
+            Check(name="database", ok=True, detail="answers"),
+            Check(name="migrations", ok=False, detail=str(error)),
+        ]
+    except SQLAlchemyError:
+        return [
+            Check(name="database", ok=False, detail="does not answer; check HANDOVER_DATABASE_URL"),
+            Check(name="migrations", ok=False, detail="not known while the database is away"),
+        ]
+    return [
+        Check(name="database", ok=True, detail="answers"),
+        Check(name="migrations", ok=True, detail="up to date"),
+    ]
+
+
+def _area_checks(services: Services, known: bool) -> list[Check]:
+    found = services.areas.readiness()
+    trouble = " ".join(found.problems) if known or services.settings.local else ""
+    identity = found.identity_arn if known and found.identity_arn else f"answers in {found.region}"
+    return [
+        Check(name="engine", ok=True, detail=f"{found.engine} {found.engine_version}"),
+        Check(
+            name="aws_identity",
+            ok=found.identity_arn is not None,
+            detail=identity
+            if found.identity_arn
+            else trouble or "AWS refuses or cannot be reached",
+        ),
+        Check(
+            name="foundation",
+            ok=found.foundation,
+            detail="applied"
+            if found.foundation
+            else trouble or "not there; run `handover foundation up`",
+        ),
+    ]
+
+
+def _worker_check(services: Services) -> Check:
+    alive = services.dispatcher.alive()
+    return Check(
+        name="worker", ok=alive, detail="works" if alive else "no worker; run `handover worker`"
+    )
+
+
+def _entry(kind: ProblemType) -> str:
+    name, title, remedy = escape(kind.name), escape(kind.title), escape(kind.remedy)
+    return f"<h2>{name} ({kind.status})</h2><p>{title}.</p><p>{remedy}</p>"
+
+
+def _page(title: str, body: str) -> str:
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'

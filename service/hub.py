@@ -1,0 +1,63 @@
+"""Wake-ups within one process: who waits for an operation is told when something happened to it.
+
+Only a hint. The truth is in the database, and another process may be the one that works, so that
+everybody who waits also looks there from time to time.
+"""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Wakeups:
+    """One waiter's view of one operation."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait for the next wake-up, at most ``timeout`` seconds; tell whether one came."""
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout)
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+    def wake(self) -> None:
+        """Wake the waiter, from any thread."""
+        # A loop that has closed meanwhile has nobody waiting on it any more.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+
+class OperationHub:
+    """Passes wake-ups from worker threads to waiting requests and event streams."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: defaultdict[str, set[Wakeups]] = defaultdict(set)
+
+    @asynccontextmanager
+    async def subscribe(self, operation_id: str) -> AsyncIterator[Wakeups]:
+        """Receive the operation's wake-ups while the context lasts."""
+        wakeups = Wakeups()
+        with self._lock:
+            self._waiting[operation_id].add(wakeups)
+        try:
+            yield wakeups
+        finally:
+            with self._lock:
+                self._waiting[operation_id].discard(wakeups)
+                if not self._waiting[operation_id]:
+                    del self._waiting[operation_id]
+
+    def publish(self, operation_id: str) -> None:
+        """Wake all that wait for the operation; call it after the commit."""
+        with self._lock:
+            waiting = list(self._waiting.get(operation_id, ()))
+        for wakeups in waiting:
+            wakeups.wake()

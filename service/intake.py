@@ -1,0 +1,212 @@
+"""Checks at the door: what a request for an area must say, before anything is written or made in
+AWS.
+
+`service.requests` checks the shapes of the fields; here is what needs the settings, the date and
+the rules of the procedure. Every offending field is named at once. Malformed fields are 422; a
+well-formed request that a gate refuses is 409.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from pydantic import BaseModel
+
+from models.clients import Client, Contract, Profile
+from models.countries import in_eea
+from models.slugs import SlugError, slug_for, validate_slug
+from pdf.password import PasswordFormError, SignerName, record_password
+from service import problems
+from service.intents import ContractIntent, OpenIntent, ReopenIntent, SignerIntent
+from service.problems import FieldError, Problem, ProblemType, describe
+from service.requests import (
+    ContractRequest,
+    CreateClient,
+    ReopenClient,
+    SignerByParts,
+    SignerInFull,
+)
+from service.settings import Settings
+
+CanPrint = Callable[[str], list[str]]
+"""Returns the characters of a text that no font of the record prints."""
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One reason to refuse: which problem it is, and the field."""
+
+    kind: ProblemType
+    error: FieldError
+
+
+_Findings = Iterator[_Finding]
+
+
+def validate(
+    request: CreateClient, settings: Settings, today: date, can_print: CanPrint
+) -> OpenIntent:
+    """Return the intent of a request, or raise one Problem that lists all offending fields.
+
+    `today` is the date in the organisation's time zone.
+    """
+    slug, findings = _slug(request)
+    findings += _printable("legal_name", request.legal_name, can_print)
+    findings += _profile(request.profile, settings)
+    findings += _contract(request.contract, today, can_print)
+    findings += _validity(request.valid_until, request.contract.ends_on, today)
+    findings += _printable("purpose", request.purpose, can_print)
+    findings += _categories(request.data_categories, can_print)
+    _refuse(findings)
+    return OpenIntent(
+        legal_name=request.legal_name,
+        slug=slug,
+        purpose=request.purpose,
+        data_categories=tuple(dict.fromkeys(request.data_categories)),
+        profile=request.profile,
+        language=request.language,
+        valid_until=request.valid_until,
+        contract=_intent_of(request.contract),
+    )
+
+
+def validate_reopen(
+    request: ReopenClient,
+    client: Client,
+    contract: Contract,
+    settings: Settings,
+    today: date,
+    can_print: CanPrint,
+) -> ReopenIntent:
+    """Return the intent to reopen; the stored contract passes the gates again unless a new one is
+    given.
+
+    A `valid_until` that has passed meanwhile has to be given anew.
+    """
+    given = request.contract
+    valid_until = _given_or(request, "valid_until", client.valid_until)
+    profile = request.profile or client.profile
+    findings = list(_profile(profile, settings))
+    if given is not None:
+        findings += _contract(given, today, can_print)
+    else:
+        findings += _gates(contract, today)
+    findings += _validity(valid_until, given.ends_on if given else contract.ends_on, today)
+    findings += _printable("purpose", request.purpose or "", can_print)
+    findings += _categories(request.data_categories or [], can_print)
+    _refuse(findings)
+    return ReopenIntent(
+        contract=_intent_of(given) if given else None,
+        purpose=request.purpose or client.purpose,
+        data_categories=tuple(request.data_categories or client.data_categories),
+        profile=profile,
+        language=request.language or client.language,
+        valid_until=valid_until,
+    )
+
+
+def _given_or(request: BaseModel, field: str, otherwise: date | None) -> date | None:
+    given = field in request.model_fields_set
+    value: date | None = getattr(request, field)
+    return value if given else otherwise
+
+
+def _refuse(findings: list[_Finding]) -> None:
+    if not findings:
+        return
+    kinds = {finding.kind for finding in findings}
+    errors = tuple(finding.error for finding in findings)
+    kind = findings[0].kind if len(kinds) == 1 else problems.INVALID_REQUEST
+    suggestion = {key: value for error in errors for key, value in error.suggestion.items()}
+    raise Problem(kind, describe(errors), errors=errors, members=suggestion)
+
+
+def _invalid(field: str, reason: str, **suggestion: str) -> _Finding:
+    return _Finding(problems.INVALID_REQUEST, FieldError(field, reason, suggestion))
+
+
+def _slug(request: CreateClient) -> tuple[str, list[_Finding]]:
+    try:
+        if request.slug is not None:
+            return validate_slug(request.slug), []
+        return slug_for(request.legal_name), []
+    except SlugError as error:
+        suggestion = {"suggested_slug": error.suggested} if error.suggested else {}
+        return "", [_invalid("slug", str(error), **suggestion)]
+
+
+def _printable(field: str, text: str, can_print: CanPrint) -> _Findings:
+    missing = can_print(text)
+    if missing:
+        listed = ", ".join(f"U+{ord(c):04X}" for c in "".join(missing)[:5])
+        yield _invalid(field, f"holds characters that no installed font can print ({listed})")
+
+
+def _categories(categories: list[str], can_print: CanPrint) -> _Findings:
+    for position, category in enumerate(categories):
+        yield from _printable(f"data_categories.{position}", category, can_print)
+
+
+def _profile(profile: Profile, settings: Settings) -> _Findings:
+    if profile not in settings.profiles_allowed:
+        allowed = ", ".join(sorted(settings.profiles_allowed))
+        yield _invalid("profile", f"is not permitted here; choose one of {allowed}")
+
+
+def _contract(contract: ContractRequest, today: date, can_print: CanPrint) -> _Findings:
+    if contract.ends_on is not None and contract.ends_on < contract.signed_on:
+        yield _invalid("contract.ends_on", "is before the contract was signed")
+    yield from _printable("contract.reference", contract.reference, can_print)
+    yield from _signer(contract.signer, can_print)
+    yield from _gates(contract, today)
+
+
+def _gates(contract: ContractRequest | Contract, today: date) -> _Findings:
+    """The gates of SP-050-003 that a contract has to pass, whether just given or stored (SP-04,
+    SP-07).
+    """
+    if contract.signed_on > today:
+        reason = f"is in the future; today is {today.isoformat()}"
+        yield _gate(problems.CONTRACT_NOT_SIGNED, "contract.signed_on", reason)
+    if contract.ends_on is not None and contract.ends_on < today:
+        reason = f"has passed; the contract ended on {contract.ends_on.isoformat()}"
+        yield _gate(problems.CONTRACT_ENDED, "contract.ends_on", reason)
+    if not in_eea(contract.jurisdiction):
+        reason = f"is {contract.jurisdiction}, outside the EU and EEA: the JD-005 has to approve"
+        yield _gate(problems.APPROVAL_REQUIRED, "contract.jurisdiction", reason)
+
+
+def _gate(kind: ProblemType, field: str, reason: str) -> _Finding:
+    return _Finding(kind, FieldError(field, reason))
+
+
+def _signer(signer: SignerByParts | SignerInFull, can_print: CanPrint) -> _Findings:
+    for field in ("first_name", "last_name", "full_name"):
+        name = getattr(signer, field, None)
+        if name is not None:
+            yield from _printable(f"contract.signer.{field}", name, can_print)
+    try:
+        record_password(SignerName.model_validate(signer.model_dump(exclude={"email"})))
+    except PasswordFormError as error:
+        field = "full_name" if isinstance(signer, SignerInFull) else "last_name"
+        yield _invalid(f"contract.signer.{field}", f"cannot be the record's password: {error}")
+
+
+def _validity(valid_until: date | None, ends_on: date | None, today: date) -> _Findings:
+    if valid_until is None:
+        return
+    if valid_until <= today:
+        yield _invalid("valid_until", "has to be in the future")
+    if ends_on is not None and valid_until > ends_on:
+        yield _invalid("valid_until", f"is after the contract's end on {ends_on.isoformat()}")
+
+
+def _intent_of(contract: ContractRequest) -> ContractIntent:
+    return ContractIntent(
+        kind=contract.kind,
+        reference=contract.reference,
+        signed_on=contract.signed_on,
+        ends_on=contract.ends_on,
+        jurisdiction=contract.jurisdiction,
+        signer=SignerIntent(**contract.signer.model_dump()),
+    )

@@ -1,0 +1,348 @@
+"""Turns a wish into rows: client, contract, signer, planned key, operation and audit event, all in
+one.
+
+Each `begin_…` function works in the caller's transaction and returns the operation; the caller
+commits and then tells the dispatcher. Nothing here talks to AWS.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from models.access_keys import AccessKey, AccessKeyStatus
+from models.audit import append_audit
+from models.audit_entry import AuditEntry
+from models.base import utc_now
+from models.clients import (
+    Client,
+    ClientState,
+    Contract,
+    ContractKind,
+    Profile,
+    Signer,
+    find_client,
+    move_client,
+    replace_contract,
+)
+from models.names import entity_key, reference_key, slug_key
+from models.operations import (
+    EventKind,
+    Operation,
+    OperationKind,
+    OperationState,
+    add_event,
+    unfinished_operation,
+)
+from service import problems
+from service.problems import Problem
+from service.settings import Settings
+
+_AUDITED_REQUEST_ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,56}")
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Who asks: the actor's row id, the address of the socket's peer, the id of the request."""
+
+    actor_id: str
+    source_ip: str | None = None
+    request_id: str | None = None
+
+    @property
+    def audited_request_id(self) -> str | None:
+        """Return the request id as the audit keeps it: hexadecimal, another form as its UUID
+        (version 5).
+
+        A caller chooses its request ids, so they could hold a name, which must not get into the
+        chain.
+        """
+        if self.request_id is None or _AUDITED_REQUEST_ID.fullmatch(self.request_id):
+            return self.request_id
+        return uuid.uuid5(uuid.NAMESPACE_OID, self.request_id).hex
+
+
+@dataclass(frozen=True)
+class SignerIntent:
+    """The signer, by first and last name or by one full name that is never split."""
+
+    email: str
+    first_name: str | None = None
+    last_name: str | None = None
+    full_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ContractIntent:
+    """The contract that permits the sharing (SP-05)."""
+
+    kind: ContractKind
+    reference: str
+    signed_on: date
+    ends_on: date | None
+    jurisdiction: str
+    signer: SignerIntent
+
+
+@dataclass(frozen=True)
+class OpenIntent:
+    """A checked wish to open an area; made by `service.intake.validate` only."""
+
+    legal_name: str
+    slug: str
+    purpose: str
+    data_categories: tuple[str, ...]
+    profile: Profile
+    language: str
+    valid_until: date | None
+    contract: ContractIntent
+
+
+@dataclass(frozen=True)
+class ReopenIntent:
+    """A checked wish to open a closed or failed area again; None leaves a value as it is."""
+
+    contract: ContractIntent | None
+    purpose: str
+    data_categories: tuple[str, ...]
+    profile: Profile
+    language: str
+    valid_until: date | None
+
+
+Admission = Callable[[Session], None]
+"""Called before a new area is written; raises a Problem when there is no room for another user."""
+
+
+def begin_open(
+    session: Session,
+    settings: Settings,
+    intent: OpenIntent,
+    requester: Requester,
+    admit: Admission,
+) -> Operation:
+    """Write the wish to open an area; raises a 409 Problem when the slug is not free for it.
+
+    A client whose opening failed is opened again by the same request.
+    """
+    client = find_client(session, intent.slug, for_update=True)
+    if client is not None:
+        _refuse_unless_failed(session, client, intent)
+        admit(session)
+        _renew(client, intent)
+        client.legal_name = intent.legal_name
+    else:
+        admit(session)
+        client = _new_client(settings, intent, requester)
+        session.add(client)
+        session.flush()
+    _sign(session, client, intent.contract)
+    return _begin(session, client, OperationKind.open, requester, _plan_key(session, client))
+
+
+def begin_reopen(
+    session: Session, client: Client, intent: ReopenIntent, requester: Requester, admit: Admission
+) -> Operation:
+    """Write the wish to reopen a closed or failed client; raises a 409 Problem for any other."""
+    refuse_unfinished(session, client)
+    if client.state not in (ClientState.closed, ClientState.failed):
+        raise Problem(
+            problems.CLIENT_NOT_CLOSED,
+            f"The client {client.slug} is {client.state.value}; there is nothing to reopen.",
+            members={"links": links_of(client)},
+        )
+    admit(session)
+    _renew(client, intent)
+    if intent.contract is not None:
+        _sign(session, client, intent.contract)
+    return _begin(session, client, OperationKind.reopen, requester, _plan_key(session, client))
+
+
+def begin_close(session: Session, client: Client, reason: str, requester: Requester) -> Operation:
+    """Write the wish to close an area; raises a 409 Problem when it is closed or being worked
+    on.
+    """
+    refuse_unfinished(session, client)
+    if client.state is ClientState.closed:
+        raise closed(client)
+    if client.state is not ClientState.closing:
+        move_client(client, ClientState.closing)
+    return _begin(session, client, OperationKind.close, requester, {}, reason=reason)
+
+
+def refuse_unfinished(session: Session, client: Client) -> None:
+    """Raise the 409 that links to the client's unfinished operation, if it has one."""
+    running = unfinished_operation(session, client.id)
+    if running is not None:
+        raise Problem(
+            problems.OPERATION_IN_PROGRESS,
+            f"The client {client.slug} has an unfinished operation ({running.kind.value}, "
+            f"{running.state.value}); wait until it ends.",
+            members={"links": links_of(client, running)},
+            headers={"Retry-After": "1"},
+        )
+
+
+def closed(client: Client) -> Problem:
+    """Return the 409 for a client that is closed, pointing to reopening."""
+    return Problem(
+        problems.CLIENT_CLOSED,
+        f"The area of {client.slug} is closed.",
+        members={"links": links_of(client) | {"reopen": f"/v1/clients/{client.slug}/reopen"}},
+    )
+
+
+def links_of(client: Client, operation: Operation | None = None) -> dict[str, str]:
+    """Return links to a client and to an operation of it."""
+    links = {"client": f"/v1/clients/{client.slug}"}
+    return links | ({"operation": f"/v1/operations/{operation.id}"} if operation else {})
+
+
+def next_generation(keys: Sequence[AccessKey]) -> int:
+    """Return the generation of the key that would come next."""
+    return max((key.generation for key in keys), default=0) + 1
+
+
+def keys_of(session: Session, client: Client) -> list[AccessKey]:
+    """Return all keys that the client has or had, oldest first."""
+    query = select(AccessKey).where(AccessKey.client_id == client.id)
+    return list(session.exec(query.order_by(col(AccessKey.generation))))
+
+
+def _refuse_unless_failed(session: Session, client: Client, intent: OpenIntent) -> None:
+    if client.entity_key != entity_key(intent.legal_name):
+        raise Problem(
+            problems.SLUG_TAKEN,
+            f"{intent.slug} was asked for, and {client.slug} belongs to another legal entity.",
+            members={"requested_slug": intent.slug, "taken_slug": client.slug},
+        )
+    if client.state is ClientState.closed:
+        raise closed(client)
+    operation = unfinished_operation(session, client.id)
+    if client.state is not ClientState.failed or operation is not None:
+        operation = operation or _latest_operation(session, client)
+        raise Problem(
+            problems.CLIENT_EXISTS,
+            f"The client {client.slug} is {client.state.value} already.",
+            members={"links": links_of(client, operation)},
+        )
+
+
+def _latest_operation(session: Session, client: Client) -> Operation | None:
+    query = select(Operation).where(Operation.client_id == client.id)
+    return session.exec(query.order_by(col(Operation.created_at).desc()).limit(1)).first()
+
+
+def _new_client(settings: Settings, intent: OpenIntent, requester: Requester) -> Client:
+    return Client(
+        slug=intent.slug,
+        slug_key=slug_key(intent.slug),
+        legal_name=intent.legal_name,
+        entity_key=entity_key(intent.legal_name),
+        purpose=intent.purpose,
+        data_categories=list(intent.data_categories),
+        profile=intent.profile,
+        language=intent.language,
+        valid_until=intent.valid_until,
+        owner_actor_id=requester.actor_id,
+        bucket=settings.bucket,
+        prefix=f"{intent.slug}/",
+        region=settings.region,
+        user_name=intent.slug,
+    )
+
+
+def _renew(client: Client, intent: OpenIntent | ReopenIntent) -> None:
+    client.purpose = intent.purpose
+    client.data_categories = list(intent.data_categories)
+    client.profile = intent.profile
+    client.language = intent.language
+    client.valid_until = intent.valid_until
+    move_client(client, ClientState.opening)
+
+
+def _sign(session: Session, client: Client, intent: ContractIntent) -> None:
+    contract = Contract(
+        client_id=client.id,
+        kind=intent.kind,
+        reference=intent.reference,
+        reference_key=reference_key(intent.reference),
+        signed_on=intent.signed_on,
+        ends_on=intent.ends_on,
+        jurisdiction=intent.jurisdiction,
+    )
+    replace_contract(session, contract)
+    signer = intent.signer
+    session.add(
+        Signer(
+            contract_id=contract.id,
+            first_name=signer.first_name,
+            last_name=signer.last_name,
+            full_name=signer.full_name,
+            email=signer.email,
+        )
+    )
+
+
+def _plan_key(session: Session, client: Client) -> dict[str, Any]:
+    earlier = keys_of(session, client)
+    for key in earlier:
+        # Wished state: no earlier key comes back to life with the area, whatever was left of it.
+        if key.status is not AccessKeyStatus.deleted:
+            key.status = AccessKeyStatus.deleted
+            key.ended_at = key.ended_at or utc_now()
+        key.secret = None
+    key = AccessKey(client_id=client.id, generation=next_generation(earlier))
+    session.add(key)
+    return {"access_key_row_id": key.id, "generation": key.generation}
+
+
+def _begin(
+    session: Session,
+    client: Client,
+    kind: OperationKind,
+    requester: Requester,
+    parameters: dict[str, Any],
+    *,
+    reason: str | None = None,
+) -> Operation:
+    operation = Operation(
+        client_id=client.id,
+        kind=kind,
+        requested_by=requester.actor_id,
+        reason=reason,
+        parameters=parameters,
+    )
+    session.add(operation)
+    add_event(operation, EventKind.state, {"from": None, "to": OperationState.pending.value})
+    audit(
+        session,
+        requester,
+        f"client.{kind.value}_requested",
+        client,
+        {"operation_id": operation.id, "profile": client.profile.value},
+    )
+    return operation
+
+
+def audit(
+    session: Session, requester: Requester, action: str, client: Client, data: dict[str, Any]
+) -> None:
+    """Append what the requester does to the client; call it last in a transaction."""
+    append_audit(
+        session,
+        AuditEntry(
+            actor_id=requester.actor_id,
+            action=action,
+            object_type="client",
+            object_id=client.id,
+            client_id=client.id,
+            source_ip=requester.source_ip,
+            request_id=requester.audited_request_id,
+            data=data,
+        ),
+    )

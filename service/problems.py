@@ -1,0 +1,246 @@
+"""Every problem the service answers with, as one table, and the exception that carries one.
+
+A problem type has a stable URI, `/problems/<name>`, at which the service serves the entry of this
+table as a page (RFC 9457, section 3.1.1). Titles and meanings never change with the occurrence; the
+`detail` does.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """One kind of problem: its name in the URI, HTTP status, title, and what to do about it."""
+
+    name: str
+    status: int
+    title: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        return f"/problems/{self.name}"
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One offending field, as a dotted path into the request (`contract.signer.last_name`)."""
+
+    field: str
+    reason: str
+    suggestion: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Problem(Exception):
+    """An answer that is not the one wished for; the HTTP layer renders it as RFC 9457.
+
+    `detail` says what happened to which thing; it never holds a secret. `errors` lists fields;
+    `members` are extension members, such as links; `headers` go on the answer.
+    """
+
+    def __init__(
+        self,
+        problem: ProblemType,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{problem.name}: {detail}")
+        self.problem = problem
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+
+
+def describe(errors: Sequence[FieldError]) -> str:
+    """Return the offending fields and reasons as one plain text."""
+    listed = "; ".join(f"{error.field}: {error.reason.removesuffix('.')}" for error in errors)
+    return f"Not acceptable: {listed}."
+
+
+INVALID_REQUEST = ProblemType(
+    "invalid-request",
+    422,
+    "The request has fields that are missing, unknown or not acceptable",
+    "Correct each field listed under `errors` and send the request again. Nothing was made.",
+)
+MALFORMED_BODY = ProblemType(
+    "malformed-body",
+    400,
+    "The body is not valid JSON",
+    "Send one JSON object encoded in UTF-8.",
+)
+INVALID_PARAMETER = ProblemType(
+    "invalid-parameter",
+    422,
+    "A header or query parameter is not acceptable",
+    "Correct the parameter named in `errors`.",
+)
+INVALID_PAGE_TOKEN = ProblemType(
+    "invalid-page-token",
+    400,
+    "The page token is not one that this service gave for this list",
+    "Leave `page_token` out to start anew; keep the filters the same from page to page.",
+)
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated",
+    401,
+    "A valid bearer token is needed",
+    "Send `Authorization: Bearer <token>` with a token that is neither expired nor revoked.",
+)
+INSUFFICIENT_SCOPE = ProblemType(
+    "insufficient-scope",
+    403,
+    "The token lacks a scope that this call needs",
+    "Ask an administrator for a token with the scope named in `scope`.",
+)
+SLUG_OUT_OF_REACH = ProblemType(
+    "slug-out-of-reach",
+    403,
+    "The token may not open an area under this slug",
+    "Use a token that is not limited to other slugs.",
+)
+NOT_FOUND = ProblemType(
+    "not-found",
+    404,
+    "There is no such thing here",
+    "Check the address. Things outside the reach of the token are answered in the same way.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed",
+    405,
+    "This address does not know the method",
+    "Use one of the methods in the `Allow` header.",
+)
+NOT_ACCEPTABLE = ProblemType(
+    "not-acceptable",
+    406,
+    "None of the accepted media types can be answered here",
+    "Accept `application/json`, or `application/pdf` where a record is made.",
+)
+SLUG_TAKEN = ProblemType(
+    "slug-taken",
+    409,
+    "The slug belongs to another legal entity",
+    "A slug belongs to its legal entity for ever, whatever its case: give another `slug`.",
+)
+CLIENT_EXISTS = ProblemType(
+    "client-exists",
+    409,
+    "The client already has an area",
+    "Follow the links to the client and to its operation.",
+)
+CLIENT_CLOSED = ProblemType(
+    "client-closed",
+    409,
+    "The client's area is closed",
+    "POST to the `reopen` link to open it again under the same slug, with a new key.",
+)
+CLIENT_NOT_CLOSED = ProblemType(
+    "client-not-closed",
+    409,
+    "Only a closed or failed client can be reopened",
+    "Follow the link to the client.",
+)
+OPERATION_IN_PROGRESS = ProblemType(
+    "operation-in-progress",
+    409,
+    "Another operation on this client is not finished",
+    "Follow the `operation` link, wait until it ends, then send the request again.",
+)
+OPERATION_FAILED = ProblemType(
+    "operation-failed",
+    502,
+    "The operation ended without success",
+    "`next_step` says what to do; the `operation` link has the whole story.",
+)
+APPROVAL_REQUIRED = ProblemType(
+    "approval-required",
+    409,
+    "Sharing with this jurisdiction needs an approval",
+    "Ask the JD-005 to decide (SP-050-003). Nothing was made.",
+)
+CONTRACT_NOT_SIGNED = ProblemType(
+    "contract-not-signed",
+    409,
+    "The contract is not signed yet",
+    "Send the request when the contract is signed (SP-050-003). Nothing was made.",
+)
+CONTRACT_ENDED = ProblemType(
+    "contract-ended",
+    409,
+    "The contract has ended",
+    "Send the contract that is in force. Nothing was made.",
+)
+QUOTA_REACHED = ProblemType(
+    "user-quota-reached",
+    409,
+    "The AWS account holds as many users as it may",
+    "Close areas that are no longer needed or add an account. Nothing was made.",
+)
+IDEMPOTENCY_KEY_REUSED = ProblemType(
+    "idempotency-key-reused",
+    422,
+    "The idempotency key was used for a different request",
+    "Use a new key for a new request; repeat the old request unchanged to get its operation.",
+)
+RECORD_NOT_READY = ProblemType(
+    "record-not-ready",
+    409,
+    "The client has no record yet",
+    "Wait for the running operation, or open the area again if it failed.",
+)
+RECORD_GONE = ProblemType(
+    "record-gone",
+    410,
+    "The record can no longer be printed",
+    "The key is dead and its secret erased. Reopen the area to get a new key and the next record.",
+)
+PRECONDITION_FAILED = ProblemType(
+    "precondition-failed",
+    412,
+    "The client has changed since it was read",
+    "Read the client again and repeat the request with its new `ETag` in `If-Match`.",
+)
+BODY_TOO_LARGE = ProblemType(
+    "body-too-large",
+    413,
+    "The body is too large",
+    "Send less. No request of this service needs more than the limit.",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type",
+    415,
+    "The body's media type is not supported",
+    "Send `Content-Type: application/json`.",
+)
+AREA_UNAVAILABLE = ProblemType(
+    "area-unavailable",
+    503,
+    "The state of the area could not be read",
+    "Look at `/readyz`, then try again.",
+)
+DATABASE_UNAVAILABLE = ProblemType(
+    "database-unavailable",
+    503,
+    "The database does not answer",
+    "Look at `/readyz`, then try again; nothing was half-written.",
+)
+INTERNAL_ERROR = ProblemType(
+    "internal-error",
+    500,
+    "Something went wrong inside the service",
+    "Report the request id in `instance` to the operators: it is in their log.",
+)
+
+CATALOGUE: Mapping[str, ProblemType] = {
+    problem.name: problem
+    for problem in list(globals().values())
+    if isinstance(problem, ProblemType)
+}

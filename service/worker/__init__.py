@@ -1,0 +1,1 @@
+"""The worker: takes operations from the database and carries them out, durably."""

@@ -1,0 +1,111 @@
+"""The worker of one process: starts committed operations, and sweeps up what nobody started."""
+
+import logging
+import threading
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
+
+from models.database import transaction
+from models.operations import Operation, OperationState
+from service.context import Services
+from service.worker.durable import DurableRunner
+from service.worker.journal import Journal
+from service.worker.steps import Steps
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+STOP_SECONDS = 30
+
+
+class WorkerSlot:
+    """The dispatcher that the service is built with; the worker is put in when it exists."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def put(self, worker: "Worker | None") -> None:
+        """Put the worker in, or take it out."""
+        self._worker = worker
+
+    def start(self, operation_id: str) -> None:
+        """Pass a committed operation to the worker; without one it waits in the database."""
+        if self._worker is not None:
+            self._worker.start(operation_id)
+
+    def alive(self) -> bool:
+        """Tell whether there is a worker and it runs."""
+        return self._worker is not None and self._worker.alive()
+
+
+class Worker:
+    """Carries out operations, at most ``parallel_operations`` at once."""
+
+    def __init__(self, services: Services, durable_file: Path) -> None:
+        self._services = services
+        self._journal = Journal(services.database, services.hub)
+        self._steps = Steps(services, self._journal)
+        self._durable = DurableRunner(self._steps, durable_file, self._ended)
+        self._limit = services.settings.parallel_operations
+        self._stopping = threading.Event()
+        self._sweep_now = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_often, name="sweeper", daemon=True)
+
+    def launch(self) -> None:
+        """Begin to work."""
+        self._durable.launch()
+        self._sweeper.start()
+
+    def alive(self) -> bool:
+        """Tell whether the worker runs."""
+        return self._sweeper.is_alive() and not self._stopping.is_set()
+
+    def start(self, operation_id: str) -> None:
+        """Start an operation directly when there is room; else the sweeper does, in turn."""
+        if self._stopping.is_set() or self._durable.running() >= self._limit:
+            return
+        self._durable.start(operation_id)
+
+    def stop(self) -> None:
+        """Stop taking work, let steps end, and write the last progress."""
+        self._stopping.set()
+        self._sweep_now.set()
+        self._sweeper.join(timeout=STOP_SECONDS)
+        self._durable.stop(STOP_SECONDS)
+        self._journal.close()
+
+    def _ended(self, operation_id: str) -> None:
+        self._services.hub.publish(operation_id)
+        self._sweep_now.set()
+
+    def _sweep_often(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._sweep()
+            except SQLAlchemyError:
+                log.exception("the database can't be swept for pending operations")
+            self._sweep_now.wait(SWEEP_SECONDS)
+            self._sweep_now.clear()
+
+    def _sweep(self) -> None:
+        room = self._limit - self._durable.running()
+        if room <= 0:
+            return
+        pending = (
+            select(Operation.id)
+            .where(Operation.state == OperationState.pending)
+            .order_by(col(Operation.created_at))
+            .limit(room)
+        )
+        running = select(Operation.id).where(Operation.state == OperationState.running)
+        with transaction(self._services.database, write=False) as session:
+            waiting = session.exec(pending).all()
+            begun = session.exec(running).all()
+        for operation_id in waiting:
+            self._durable.start(operation_id)
+        for operation_id in begun:
+            if not self._durable.works_on(operation_id) and self._durable.given_up(operation_id):
+                log.error("operation %s was given up by the durable engine", operation_id)
+                self._steps.broken(operation_id)
