@@ -150,8 +150,8 @@ class FileBackend:
         write_atomically(self.checkpoint_path(stack), checkpoint, durable=True)
 
     def write(self, stack: StackName, checkpoint: bytes) -> None:
-        """Replace a stack's checkpoint durably."""
-        write_atomically(self.checkpoint_path(stack), checkpoint, durable=True)
+        """Replace a stack's checkpoint durably; the caller holds the stack's lock."""
+        write_atomically(self.checkpoint_path(stack), checkpoint, durable=True, exclusive=True)
 
     def keep_last_good(self, stack: StackName) -> None:
         """Keep the checkpoint as it is before an update, as ``<stack>.json.bak``."""

@@ -9,38 +9,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pulumi._version
 
 from engine.errors import CheckpointError
-from engine.properties import (
-    SECRET_SIGNATURE,
-    SIGNATURE_KEY,
-    UNKNOWN_MARKER,
-    ResourceReference,
-    Secret,
-    from_signed,
-    reference_object,
-)
-from engine.provider import UNKNOWN, Properties
+from engine.provider import Properties
+from engine.serialization import Secrets, dumps, resource_from_json, resource_to_json
 from engine.state import PendingOperation, ResourceState, Snapshot, timestamp
 
 VERSION = 3
 PROGRAM_VERSION = f"v{pulumi._version.version}"
 _MAGIC = hashlib.sha256(PROGRAM_VERSION.encode()).hexdigest()
 _FEATURE_VERSION = 4
-
-
-class Secrets(Protocol):
-    """What a checkpoint needs to keep secrets: see ``engine.secrets``."""
-
-    type: str
-    state: str
-
-    def encrypt(self, plaintext: str) -> str: ...
-
-    def decrypt(self, ciphertext: str) -> str: ...
 
 
 OpenSecrets = Callable[[Mapping[str, Any] | None], Secrets]
@@ -53,11 +34,6 @@ class Deployment:
 
     snapshot: Snapshot
     secrets: Secrets
-
-
-def dumps(value: Any) -> str:
-    """Compact JSON, as the official program writes it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class CheckpointEncoder:
@@ -92,7 +68,7 @@ class CheckpointEncoder:
 
     def _text(self, state: ResourceState) -> str:
         text = self._texts.get(state)
-        return text if text is not None else dumps(_resource_to_json(state, self._secrets.encrypt))
+        return text if text is not None else dumps(resource_to_json(state, self._secrets.encrypt))
 
 
 def secrets_entry(secrets: Secrets) -> Properties:
@@ -106,9 +82,9 @@ def export_deployment(snapshot: Snapshot, secrets: Secrets, *, show_secrets: boo
     deployment: Properties = {
         "manifest": _manifest(),
         "secrets_providers": secrets_entry(secrets),
-        "resources": [_resource_to_json(state, encrypt) for state in snapshot.resources],
+        "resources": [resource_to_json(state, encrypt) for state in snapshot.resources],
         "pending_operations": [
-            {"resource": _resource_to_json(operation.resource, encrypt), "type": operation.type}
+            {"resource": resource_to_json(operation.resource, encrypt), "type": operation.type}
             for operation in snapshot.pending_operations
         ],
         "metadata": dict(snapshot.metadata),
@@ -142,10 +118,10 @@ def decode_deployment(latest: Any, where: str, open_secrets: OpenSecrets) -> Dep
     try:
         secrets = open_secrets(latest.get("secrets_providers"))
         resources = tuple(
-            _resource_from_json(item, secrets) for item in latest.get("resources") or ()
+            resource_from_json(item, secrets) for item in latest.get("resources") or ()
         )
         pending = tuple(
-            PendingOperation(item["type"], _resource_from_json(item["resource"], secrets))
+            PendingOperation(item["type"], resource_from_json(item["resource"], secrets))
             for item in latest.get("pending_operations") or ()
         )
         _verify_manifest(latest.get("manifest"))
@@ -209,122 +185,3 @@ def _verify_order(resources: tuple[ResourceState, ...]) -> None:
         seen.add(state.urn)
         if not state.delete:
             current.add(state.urn)
-
-
-_TEXT_FIELDS = {
-    "urn": "urn",
-    "type": "type",
-    "id": "id",
-    "parent": "parent",
-    "provider": "provider",
-    "import_id": "importID",
-    "created": "created",
-    "modified": "modified",
-}
-_FLAG_FIELDS = {
-    "delete": "delete",
-    "protect": "protect",
-    "external": "external",
-    "pending_replacement": "pendingReplacement",
-    "retain_on_delete": "retainOnDelete",
-}
-_LIST_FIELDS = {
-    "dependencies": "dependencies",
-    "init_errors": "initErrors",
-    "additional_secret_outputs": "additionalSecretOutputs",
-    "ignore_changes": "ignoreChanges",
-}
-_OTHER_FIELDS = {"custom", "inputs", "outputs", "propertyDependencies", "customTimeouts"}
-_KNOWN_FIELDS = {
-    *_TEXT_FIELDS.values(),
-    *_FLAG_FIELDS.values(),
-    *_LIST_FIELDS.values(),
-    *_OTHER_FIELDS,
-}
-
-Encrypt = Callable[[str], str]
-
-
-def _resource_to_json(state: ResourceState, encrypt: Encrypt | None) -> Properties:
-    item: Properties = {"urn": state.urn, "custom": state.custom}
-    for field, key in (*_TEXT_FIELDS.items(), *_FLAG_FIELDS.items()):
-        value = getattr(state, field)
-        if value:
-            item[key] = value
-    for field, key in _LIST_FIELDS.items():
-        value = getattr(state, field)
-        if value:
-            item[key] = list(value)
-    if state.inputs:
-        item["inputs"] = _value_to_json(state.inputs, encrypt)
-    if state.outputs:
-        item["outputs"] = _value_to_json(state.outputs, encrypt)
-    if state.property_dependencies:
-        item["propertyDependencies"] = {
-            key: list(urns) for key, urns in state.property_dependencies.items()
-        }
-    if state.custom_timeouts:
-        item["customTimeouts"] = dict(state.custom_timeouts)
-    return {**item, **state.extra}
-
-
-def _resource_from_json(item: Properties, secrets: Secrets) -> ResourceState:
-    fields: Properties = {field: item.get(key) or "" for field, key in _TEXT_FIELDS.items()}
-    fields |= {field: bool(item.get(key)) for field, key in _FLAG_FIELDS.items()}
-    fields |= {field: tuple(item.get(key) or ()) for field, key in _LIST_FIELDS.items()}
-    if not fields["urn"] or not fields["type"]:
-        raise ValueError("a resource has no urn or no type")
-    dependencies = item.get("propertyDependencies") or {}
-    timeouts = item.get("customTimeouts") or {}
-    return ResourceState(
-        custom=bool(item["custom"]),
-        inputs=_value_from_json(item.get("inputs") or {}, secrets),
-        outputs=_value_from_json(item.get("outputs") or {}, secrets),
-        property_dependencies={key: tuple(urns or ()) for key, urns in dependencies.items()},
-        custom_timeouts={key: float(seconds) for key, seconds in timeouts.items()},
-        extra={key: value for key, value in item.items() if key not in _KNOWN_FIELDS},
-        **fields,
-    )
-
-
-def _value_to_json(value: Any, encrypt: Encrypt | None) -> Any:
-    """``encrypt`` None writes secrets in plain, as ``stack export --show-secrets`` does."""
-    if isinstance(value, dict):
-        return {key: _value_to_json(item, encrypt) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_value_to_json(item, encrypt) for item in value]
-    if isinstance(value, Secret):
-        text = dumps(_value_to_json(_without_inner_secrets(value.value), None))
-        hidden = {"plaintext": text} if encrypt is None else {"ciphertext": encrypt(text)}
-        return {SIGNATURE_KEY: SECRET_SIGNATURE, **hidden}
-    if isinstance(value, ResourceReference):
-        return reference_object(value)
-    return UNKNOWN_MARKER if value is UNKNOWN else value
-
-
-def _without_inner_secrets(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return _without_inner_secrets(value.value)
-    if isinstance(value, dict):
-        return {key: _without_inner_secrets(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_inner_secrets(item) for item in value]
-    return value
-
-
-def _value_from_json(value: Any, secrets: Secrets) -> Any:
-    if isinstance(value, dict):
-        if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
-            return _secret_from_json(value, secrets)
-        return from_signed({key: _value_from_json(item, secrets) for key, item in value.items()})
-    if isinstance(value, list):
-        return [_value_from_json(item, secrets) for item in value]
-    return UNKNOWN if value == UNKNOWN_MARKER else value
-
-
-def _secret_from_json(item: Properties, secrets: Secrets) -> Secret:
-    ciphertext, plaintext = item.get("ciphertext"), item.get("plaintext")
-    if bool(ciphertext) == bool(plaintext):
-        raise ValueError("a secret needs either a ciphertext or a plaintext")
-    text = plaintext if plaintext else secrets.decrypt(str(ciphertext))
-    return Secret(_value_from_json(json.loads(text), secrets))

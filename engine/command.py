@@ -12,6 +12,7 @@ import getpass
 import json
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ class EmbeddedCommand(PulumiCommand):
         self.version = pulumi._version.version
         self._program = program
         self._provider = provider
-        self._on_event = on_event
+        self._on_event = None if on_event is None else _guarded(on_event)
         self._selected: dict[str, str] = {}
 
     def run(
@@ -264,11 +265,14 @@ def _run_program(
         dryRun=context.dry_run,
         parallel=context.parallel,
     )
-    answers: list[Any] = []
+    answers: list[str] = []
     server: Any = LanguageServer(cast("PulumiFn", program))
 
     def run() -> None:
-        answers.append(server.Run(request, None))
+        try:
+            answers.append(str(server.Run(request, None).error))
+        except Exception as error:  # noqa: BLE001 - tasks that the program left may raise anything
+            answers.append(f"the program ended with {type(error).__name__}: {error}")
 
     thread = threading.Thread(target=run, name=f"program-{context.stack.name}")
     thread.start()
@@ -279,14 +283,26 @@ def _run_program(
         monitor.stop()
         thread.join()
         raise
-    return str(answers[0].error) if answers else "the program ended without an answer"
+    return answers[0] if answers else "the program ended without an answer"
+
+
+def _guarded(callback: Callable[[Any], object]) -> Callable[[Any], None]:
+    """A caller's callback must not be able to break an update in the middle of an act."""
+
+    def call(argument: Any) -> None:
+        try:
+            callback(argument)
+        except Exception as error:  # noqa: BLE001 - whatever the caller's code raises
+            warnings.warn(f"a callback of the caller failed: {error!r}", stacklevel=2)
+
+    return call
 
 
 class _Lines:
     """Collects the lines of one stream and passes each on as it comes."""
 
     def __init__(self, callback: OnOutput | None) -> None:
-        self._callback = callback
+        self._callback = None if callback is None else _guarded(callback)
         self._lines: list[str] = []
         self._lock = threading.Lock()
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from engine.arguments import Arguments
 from engine.backend import StackName
-from engine.checkpoint import dumps
 from engine.configuration import (
     ConfigEntry,
     Transform,
@@ -20,6 +19,7 @@ from engine.configuration import (
 )
 from engine.errors import EngineError, StackNotFoundError
 from engine.project import StackSettings
+from engine.serialization import dumps
 from engine.session import Session
 
 

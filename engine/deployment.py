@@ -12,7 +12,7 @@ from engine.errors import EngineError, UnsupportedError
 from engine.executor import Executor, StepFailedError
 from engine.goal import Goal
 from engine.planner import Planner
-from engine.properties import contains_unknown, plain
+from engine.properties import Secret, contains_unknown, plain
 from engine.provider import Properties, ProviderError
 from engine.providers import ProviderRegistry, default_provider_state
 from engine.reporting import Reporter
@@ -195,9 +195,11 @@ class Deployment:
 
     def _default_provider(self, package: str, version: str) -> str:
         stack = self.context.stack
-        state = default_provider_state(
-            stack.name, stack.project, package, version, self.context.config
-        )
+        config = {
+            key: Secret(value) if key in self.context.secret_keys else value
+            for key, value in self.context.config.items()
+        }
+        state = default_provider_state(stack.name, stack.project, package, version, config)
         known = self._news.get(state.urn)
         if known is not None:
             return f"{known.urn}::{known.id}"

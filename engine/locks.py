@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import StackLockedError
-from engine.files import write_atomically
+from engine.files import make_directory
 
 _held: set[Path] = set()
 _held_lock = threading.Lock()
@@ -113,7 +113,11 @@ def _write_lock(path: Path) -> None:
         "hostname": socket.gethostname(),
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
-    write_atomically(path, json.dumps(content).encode(), durable=False)
+    make_directory(path.parent)
+    # Written in one go under its own name: a lock half written counts as one of the living, and
+    # a temporary file that a killed process left would be a lock to the official program.
+    with path.open("xb", buffering=0) as file:
+        file.write(json.dumps(content).encode())
 
 
 def _username() -> str:

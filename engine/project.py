@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,44 @@ from engine.errors import EngineError
 from engine.files import write_atomically
 
 _EXTENSIONS = (".yaml", ".yml", ".json")
+_READ_ATTEMPTS = 5
+_READ_PAUSE_SECONDS = 0.01
 
 _cache: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
 
-def project_name(directory: Path) -> str | None:
-    """Name of the project in a folder, None when it holds none. Raises EngineError."""
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Pulumi.yaml, as far as the engine looks at it."""
+
+    name: str
+    backend_url: str = ""
+
+
+def load_project(directory: Path) -> Project | None:
+    """The project in a folder, None when it holds none. Raises EngineError."""
     path = _find(directory, "Pulumi")
     if path is None:
         return None
-    name = _load(path).get("name")
-    if not isinstance(name, str) or not name:
-        raise EngineError(f"{path} names no project")
-    return name
+    content = _load_settled(path)
+    backend = content.get("backend")
+    url = backend.get("url") if isinstance(backend, dict) else None
+    return Project(content["name"], url or "")
+
+
+def _load_settled(path: Path) -> dict[str, Any]:
+    """Read a file that another thread may be writing: the Automation API rewrites Pulumi.yaml,
+    not atomically, for every workspace that is given project settings."""
+    for _ in range(_READ_ATTEMPTS):
+        try:
+            content = _load(path)
+        except EngineError:
+            content = {}
+        if isinstance(content.get("name"), str) and content["name"]:
+            return content
+        time.sleep(_READ_PAUSE_SECONDS)
+    _load(path)
+    raise EngineError(f"{path} names no project")
 
 
 @dataclass

@@ -6,6 +6,7 @@ import re
 import threading
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 from engine.errors import UnsupportedError
 from engine.properties import plain
@@ -20,9 +21,12 @@ def default_provider_name(version: str) -> str:
 
 
 def default_provider_state(
-    stack: str, project: str, package: str, version: str, config: Mapping[str, str]
+    stack: str, project: str, package: str, version: str, config: Mapping[str, Any]
 ) -> ResourceState:
-    """The state of a default provider; its inputs are the stack's configuration of the package."""
+    """The state of a default provider; its inputs are the stack's configuration of the package.
+
+    ``config`` maps full keys to values; those that are secret are wrapped.
+    """
     type_ = PROVIDER_TYPE_PREFIX + package
     prefix = f"{package}:"
     inputs: Properties = {

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.backend import FileBackend, StackName, open_backend, parse_stack_name
-from engine.checkpoint import Deployment, Secrets, decode_checkpoint
+from engine.checkpoint import Deployment, decode_checkpoint
 from engine.configuration import ConfigEntry, decode_config
 from engine.errors import CheckpointError, EngineError, SecretsError
 from engine.files import write_atomically
-from engine.project import StackSettings, load_stack_settings, project_name
+from engine.project import Project, StackSettings, load_project, load_stack_settings
 from engine.secrets import PassphraseSecrets, passphrase_from
+from engine.serialization import Secrets
 
 _SALT_FILE = "passphrase-salt"
 _salt_lock = threading.Lock()
@@ -34,13 +35,20 @@ class Session:
 
     @cached_property
     def backend(self) -> FileBackend:
-        """The backend that PULUMI_BACKEND_URL names."""
-        return open_backend(self.environment.get("PULUMI_BACKEND_URL", ""))
+        """The backend that PULUMI_BACKEND_URL names, else the one of Pulumi.yaml."""
+        url = self.environment.get("PULUMI_BACKEND_URL", "")
+        if not url and self._project_file is not None:
+            url = self._project_file.backend_url
+        return open_backend(url)
 
     @cached_property
+    def _project_file(self) -> Project | None:
+        return load_project(self.directory)
+
+    @property
     def project(self) -> str | None:
         """Name of the project in the working folder."""
-        return project_name(self.directory)
+        return self._project_file.name if self._project_file else None
 
     def stack_name(self, text: str) -> StackName:
         """Read a stack's name. Raises EngineError."""

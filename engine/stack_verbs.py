@@ -9,12 +9,13 @@ from typing import Any
 
 from engine.arguments import Arguments
 from engine.backend import StackName
-from engine.checkpoint import CheckpointEncoder, decode_export, dumps, export_deployment
+from engine.checkpoint import CheckpointEncoder, decode_export, export_deployment
 from engine.configuration import decode_config
 from engine.errors import EngineError, StackExistsError, StackNotFoundError
 from engine.locks import is_locked, locked, remove_locks
 from engine.project import remove_stack_settings
 from engine.properties import masked, plain
+from engine.serialization import dumps
 from engine.session import Session
 from engine.state import Snapshot
 from engine.urn import parse_urn

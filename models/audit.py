@@ -88,8 +88,9 @@ class ChainReport:
 def append_audit(session: Session, entry: AuditEntry) -> AuditEvent:
     """Append an event in the caller's transaction, so that it stands or falls with what it tells.
 
-    Writers wait for each other from here to the end of their transactions: call it last. Raises
-    AuditValueError for anything but ids and codes, and WriteTransactionRequired.
+    Writers wait for each other from here to the end of their transactions: call it last (see
+    `lock_ledger`). Raises AuditValueError for anything but ids and codes, and
+    WriteTransactionRequired.
     """
     check_entry(entry)
     lock_ledger(session)

@@ -89,8 +89,10 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
 def lock_ledger(session: Session) -> None:
     """Make other writers of the ledger (audit chain, record numbers) wait for this transaction.
 
-    Flushes first, so that rows are locked before the ledger: in that order two writers cannot
-    wait for each other. Raises WriteTransactionRequired outside a writing transaction.
+    Flushes first, so that rows changed so far are locked before the ledger. Keep to that order,
+    or on PostgreSQL two writers can wait for each other: lock the rows that are still to change
+    (`find_client(…, for_update=True)`) before asking for a number or appending to the chain.
+    Raises WriteTransactionRequired outside a writing transaction.
     """
     connection = session.connection()
     if not connection.get_execution_options().get(_WRITES):

@@ -4,13 +4,13 @@ A pure house: it reads fonts and catalogues, writes nothing, and knows no other 
 """
 
 from pdf.catalogue import UnknownLanguageError, languages
-from pdf.commands import Command, commands, commands_text
+from pdf.command import Command, commands, commands_text
 from pdf.credentials import credentials_csv
 from pdf.fonts import FontBook, UnprintableTextError, default_fonts
 from pdf.password import PasswordFormError, SignerName, password_rule, record_password
-from pdf.protect import WrongPasswordError, attachments, protect
+from pdf.protection import WrongPasswordError, attachments, protect
 from pdf.record import Approval, Organisation, Profile, RecordInput
-from pdf.render import COMMANDS_FILE, CREDENTIALS_FILE, fingerprint, issue, render
+from pdf.rendering import COMMANDS_FILE, CREDENTIALS_FILE, fingerprint, issue, render
 
 __all__ = [
     "COMMANDS_FILE",

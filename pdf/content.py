@@ -18,7 +18,7 @@ from pdf.blocks import (
     Wide,
 )
 from pdf.catalogue import Catalogue, catalogue
-from pdf.commands import step_lines
+from pdf.command import step_lines
 from pdf.record import RecordInput
 
 FACT_WIDTHS = (0.24, 0.76)

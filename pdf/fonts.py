@@ -267,12 +267,16 @@ def _fonts_in(folders: Iterable[Path]) -> Iterator[Face]:
         blob = hb.Blob.from_file_path(file)
         for index in range(hb.Face(blob).count):
             face = hb.Face(blob, index)
-            if _has_outlines(face):
+            if _can_be_embedded(face):
                 yield Face(f"{file.stem}-{index}", face)
 
 
-def _has_outlines(face: hb.Face) -> bool:
-    """Tell a font that a PDF can embed from bitmap and colour fonts and from broken files."""
-    return {"cmap", "hmtx"} <= set(face.table_tags) and (
-        "glyf" in face.table_tags or "CFF " in face.table_tags
-    )
+def _can_be_embedded(face: hb.Face) -> bool:
+    """Tell a font whose outlines fpdf2 embeds soundly from bitmap, colour and broken ones.
+
+    Of CFF fonts it embeds well those alone whose glyphs have numbers (CID-keyed), not names.
+    """
+    tables = set(face.table_tags)
+    if not {"cmap", "hmtx"} <= tables:
+        return False
+    return "glyf" in tables or ("CFF " in tables and hb.Font(face).get_glyph_name(1) is None)

@@ -1,7 +1,7 @@
 """The frozen input of a T-050-003 record (SP-15): everything printed in it, except the secret.
 
 The input is JSON-serialisable, so that a caller can store it and render the same pages again years
-later. The secret access key is no part of it and is given to `pdf.render.render` apart.
+later. The secret access key is no part of it and is given to `pdf.rendering.render` apart.
 """
 
 from datetime import date, datetime

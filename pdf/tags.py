@@ -36,7 +36,7 @@ def _element(
     if tag.scope:
         element.A = Dictionary(O=Name.Table, Scope=Name(f"/{tag.scope}"))
     if tag.shaped:
-        element.ActualText = String(" ".join(tag.lines))
+        element.ActualText = String("".join(tag.lines))
     for child in tag.children:
         if isinstance(child, Mark):
             page = pdf.pages[child.page].obj

@@ -89,7 +89,8 @@ class Typesetter:
     ) -> Text:
         """Return one unbroken line whose upper edge is at `y`."""
         base = y + how.leading / 2 + how.size * 0.36
-        runs = self._fonts.runs(text, self.face(how), rtl=rtl)
+        # Left of a right-to-left line, the space at its end would move it.
+        runs = self._fonts.runs(text.rstrip() if rtl else text, self.face(how), rtl=rtl)
         if tag is not None:
             tag.add_line(text, shaped=any(run.shaped for run in runs))
         return Text(x, base, runs, how.size, how.colour, tag)
@@ -119,27 +120,27 @@ class Typesetter:
         return min(style.CODE.size, style.CODE.size * room / widest)
 
     def broken(self, text: str, how: Style, width: float) -> Lines:
-        """Break a text into lines."""
-        space = self.width(" ", how)
-        lines: list[list[str]] = [[]]
+        """Break a text into lines; each but the last keeps the space at which it was broken."""
+        lines = [""]
         room = width
-        for word in self._words(text, how, width):
-            wide = self.width(word, how)
-            if lines[-1] and wide > room:
-                lines.append([])
+        for piece in self._pieces(text, how, width):
+            if lines[-1] and self.width(piece.rstrip(), how) > room:
+                lines.append("")
                 room = width
-            lines[-1].append(word)
-            room -= wide + space
-        return Lines(tuple(" ".join(line) for line in lines), how, reads_right_to_left(text))
+            lines[-1] += piece
+            room -= self.width(piece, how)
+        lines[-1] = lines[-1].rstrip()
+        return Lines(tuple(lines), how, reads_right_to_left(text))
 
-    def _words(self, text: str, how: Style, width: float) -> Iterator[str]:
+    def _pieces(self, text: str, how: Style, width: float) -> Iterator[str]:
+        """Yield the words of a text, each with a space after it; too wide ones in parts."""
         for word in text.split():
             rest = word
             while self.width(rest, how) > width:
                 cut = self._cut(rest, how, width)
                 yield rest[:cut]
                 rest = rest[cut:]
-            yield rest
+            yield f"{rest} "
 
     def _cut(self, word: str, how: Style, width: float) -> int:
         """Return where to part a word that is too wide: after a separator, else where it fits."""
@@ -192,11 +193,10 @@ class Typesetter:
         x = height = 0.0
         for (label, value), share in zip(block.facts, block.widths, strict=True):
             column = share * width
-            tag = self._root.child("P")
             over = self.broken(label, style.SMALL, column - COLUMN_GAP)
             under = self.broken(value, style.STRONG, column - COLUMN_GAP)
-            shapes += self._draw(over, x, 0, tag)
-            shapes += self._draw(under, x, over.height, tag)
+            shapes += self._draw(over, x, 0, self._root.child("P"))
+            shapes += self._draw(under, x, over.height, self._root.child("P"))
             x += column
             height = max(height, over.height + under.height)
         return Box(height + 12, tuple(shapes))
@@ -279,7 +279,7 @@ class Typesetter:
             yield row
             return
         for start in range(0, max(map(len, texts)), ROW_LINES):
-            chunks = (" ".join(lines[start : start + ROW_LINES]) for lines in texts)
+            chunks = ("".join(lines[start : start + ROW_LINES]) for lines in texts)
             yield tuple(replace(cell, text=chunk) for cell, chunk in zip(row, chunks, strict=True))
 
     def _title_row(self, titles: tuple[str, ...], columns: list[float], table: Tag) -> Box:

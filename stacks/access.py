@@ -11,9 +11,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from engine.aws.clients import Clients
 from engine.provider import ProviderError
 from stacks.client import TAG_CLIENT, AreaInputs
-from stacks.clients import clients_for, clients_with_key
+from stacks.clients import acting_with_key, clients_for
 from stacks.failures import Failure, StackError, classify
 
 _NOT_YET = {"InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch", "AccessDenied"}
@@ -203,20 +204,24 @@ def prove_key(
     ``first_pause`` in seconds. Listing is the one call that each profile permits. Raises
     `KeyNotProven` with AWS's last answer.
     """
-    keyed = clients_with_key(environment, access_key_id, secret_access_key)
     deadline, pause = time.monotonic() + timeout, first_pause
-    while True:
-        try:
-            keyed.sts.get_caller_identity()
-            keyed.s3().list_objects_v2(Bucket=area.bucket, Prefix=area.prefix, MaxKeys=1)
-            return
-        except ClientError as error:
-            code = error_code(error)
+    with acting_with_key(environment, access_key_id, secret_access_key) as keyed:
+        while (code := _refusal(keyed, area)) is not None:
             if code not in _NOT_YET or time.monotonic() + pause > deadline:
                 sentence = f"The new key {access_key_id} does not work: AWS answers {code}."
-                raise KeyNotProven(area.slug, Failure(code, sentence)) from None
-        time.sleep(pause)
-        pause = min(pause * 2, 2.0)
+                raise KeyNotProven(area.slug, Failure(code, sentence))
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+
+def _refusal(keyed: Clients, area: AreaInputs) -> str | None:
+    """Return the code with which AWS refuses the key's own calls, or None when it works."""
+    try:
+        keyed.sts.get_caller_identity()
+        keyed.s3().list_objects_v2(Bucket=area.bucket, Prefix=area.prefix, MaxKeys=1)
+    except ClientError as error:
+        return error_code(error)
+    return None
 
 
 class told:  # noqa: N801 - reads as a statement: `with told(slug):`

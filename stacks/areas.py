@@ -86,7 +86,8 @@ class Areas:
 
     def prove(self, area: AreaInputs, access_key_id: str, secret_access_key: str) -> None:
         """Wait until a new key works; raises `KeyNotProven`."""
-        prove_key(self.environment, area, access_key_id, secret_access_key)
+        with told(area.slug):
+            prove_key(self.environment, area, access_key_id, secret_access_key)
 
     def key_off(self, area: AreaInputs, known_key_ids: Sequence[str] = ()) -> KeyOff:
         """Make every key of the area inactive by direct calls; raises `StackError`."""

@@ -1,10 +1,20 @@
 """boto3 clients for the direct calls of this house, on the same settings as the engine's."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
-from engine.aws.clients import Clients, Settings
+from botocore.credentials import CredentialProvider, Credentials, ReadOnlyCredentials
+
+from engine.aws.clients import Clients, Settings, open_session
 from engine.aws.clients import clients_for as shared_clients
+
+_acting: ContextVar[ReadOnlyCredentials] = ContextVar("acting")
+_making = threading.Lock()
 
 
 def clients_for(environment: Mapping[str, str]) -> Clients:
@@ -15,11 +25,47 @@ def clients_for(environment: Mapping[str, str]) -> Clients:
     return shared_clients(Settings.of(environment, {}))
 
 
-def clients_with_key(
+@contextmanager
+def acting_with_key(
     environment: Mapping[str, str], access_key_id: str, secret_access_key: str
-) -> Clients:
-    """Return clients that act with another key at the same endpoints; shared with nobody."""
-    settings = Settings.of(environment, {})
-    return Clients(
-        replace(settings, access_key=access_key_id, secret_key=secret_access_key, token=None)
-    )
+) -> Iterator[Clients]:
+    """Give clients that sign with this key while the context lasts, in this thread.
+
+    All keys share one set of clients: making a set for each would cost tens of milliseconds and
+    some megabytes a key.
+    """
+    settings = replace(Settings.of(environment, {}), access_key=None, secret_key=None, token=None)
+    with _making:
+        clients = _keyed(settings)
+    before = _acting.set(ReadOnlyCredentials(access_key_id, secret_access_key, None))
+    try:
+        yield clients
+    finally:
+        _acting.reset(before)
+
+
+class _ActingCredentials(Credentials):
+    """Credentials that are, at each request, those that the calling thread acts with."""
+
+    def __init__(self) -> None:
+        super().__init__("unused", "unused")
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Return what `acting_with_key` has set."""
+        return _acting.get()
+
+
+class _ActingProvider(CredentialProvider):
+    METHOD = "handover-acting"
+
+    def load(self) -> Credentials:
+        """Return the credentials that follow the thread."""
+        return _ActingCredentials()
+
+
+@lru_cache(maxsize=4)
+def _keyed(settings: Settings) -> Clients:
+    session = open_session(settings)
+    core: Any = session._session
+    core.get_component("credential_provider").providers.insert(0, _ActingProvider())
+    return Clients(settings, session)

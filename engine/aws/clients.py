@@ -102,11 +102,11 @@ def is_loopback(url: str) -> bool:
 class Clients:
     """The clients of one account, made when first asked for and safe to share between threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session: boto3.Session | None = None) -> None:
         self.settings = settings
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str, bool], Any] = {}
-        self._session: boto3.Session | None = None
+        self._session = session
 
     @property
     def region(self) -> str:

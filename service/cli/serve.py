@@ -3,10 +3,12 @@
 import asyncio
 import json
 import logging
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -37,6 +39,8 @@ def serve(
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the API and carry out operations, until stopped by Ctrl-C or SIGTERM."""
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _leave)
     with _listening(host, port, as_json=as_json) as listener:
         if local:
             configure_logging("info", data / "logs")
@@ -53,6 +57,17 @@ def serve(
             configure_logging(settings.log_level, None)
             with running(settings, aws_environment(settings)) as runtime:
                 _run(runtime, listener, {}, as_json=as_json)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Leave through all open contexts, so that worker and local AWS end in order.
+
+    uvicorn raises the signal again once it has stopped serving, so that this is reached both
+    while the service starts and when it has served.
+    """
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, signal.SIG_IGN)
+    raise SystemExit(0)
 
 
 def _run(

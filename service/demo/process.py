@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ class Served:
     """Where a local service answers."""
 
     address: str
-    token: str
+    token: str = field(repr=False)
     aws_endpoint: str
     aws_ca_bundle: str
     pid: int

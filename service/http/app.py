@@ -4,9 +4,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.context import Services
-from service.http import areas, audit, clients, errors, health, openapi, operations, records
+from service.http import (
+    areas,
+    audit,
+    client_reading,
+    clients,
+    docs,
+    errors,
+    health,
+    openapi,
+    operations,
+    records,
+)
 from service.http.guards import require_guards
 from service.http.middleware import BodyLimit, HeadAsGet, RequestContext
 from service.http.quota import UserQuota
@@ -14,11 +26,13 @@ from service.http.routes import ROUTERS, routes
 
 ROUTERS[:] = [
     clients.router,
+    client_reading.router,
     areas.router,
     records.router,
     audit.router,
     operations.router,
     health.router,
+    docs.router,
 ]
 
 
@@ -47,6 +61,8 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestContext)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
 
 

@@ -16,7 +16,6 @@ from models.database import transaction
 from service import problems
 from service.areas_inputs import area_inputs
 from service.context import Services
-from service.http.clients import Slug
 from service.http.dependencies import Caller, Reader, ServicesDep
 from service.http.documents import (
     DriftDocument,
@@ -25,6 +24,7 @@ from service.http.documents import (
     PreviewDocument,
 )
 from service.http.openapi import documented
+from service.http.parameters import Slug
 from service.http.reading import client_within_reach
 from service.intents import keys_of, next_generation, refuse_unfinished
 from service.problems import Problem

@@ -12,11 +12,11 @@ from models.audit import AuditEvent, verify_chain
 from models.database import transaction
 from service import problems
 from service.context import Services
-from service.http.clients import Slug
 from service.http.dependencies import Admin, Caller, Reader, ServicesDep
 from service.http.documents import AuditEventDocument, AuditPage, ChainDocument
 from service.http.openapi import documented
 from service.http.paging import Pager, PageSize, PageToken
+from service.http.parameters import Slug
 from service.http.reading import client_within_reach
 from service.problems import Problem
 

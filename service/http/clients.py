@@ -1,25 +1,22 @@
-"""`/v1/clients`: open, read, close and reopen areas."""
+"""`/v1/clients`: open, close and reopen areas."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session
 
-from models.access_keys import AccessKey
 from models.actors import Scope
-from models.clients import Client, ClientState, Contract, current_contract
-from models.database import transaction
-from models.names import fold, reference_key, slug_key
+from models.clients import Client, current_contract
+from models.names import slug_key
 from models.operations import UNFINISHED, Operation
 from pdf import can_print
 from service import problems
 from service.context import Services
-from service.http.dependencies import Caller, Closer, Reader, ServicesDep, Writer
-from service.http.documents import ClientDocument, ClientPage, OperationDocument
+from service.http.dependencies import Caller, Closer, ServicesDep, Writer
+from service.http.documents import ClientDocument, OperationDocument
 from service.http.guards import json_only
 from service.http.negotiation import (
     IdempotencyKeyDep,
@@ -30,29 +27,18 @@ from service.http.negotiation import (
     matches,
 )
 from service.http.openapi import FOLLOW_HEADERS, PDF_CONTENT, Responses, documented
-from service.http.paging import Pager, PageSize, PageToken
+from service.http.parameters import Reason, Slug
 from service.http.quota import UserQuota
-from service.http.reading import client_document, client_summary, client_within_reach
+from service.http.reading import client_document, client_within_reach
 from service.http.record_answers import record_answer
 from service.http.starting import Once, Started, start
-from service.http.waiting import accepted, answer, client_response, refuse_failed, settled
+from service.http.waiting import accepted, answer, refuse_failed, settled
 from service.intake import validate, validate_reopen
 from service.intents import begin_close, begin_open, begin_reopen
 from service.problems import Problem
-from service.requests import CreateClient, ReopenClient, plain_text
+from service.requests import CreateClient, ReopenClient
 
 router = APIRouter(prefix="/v1/clients", tags=["clients"], dependencies=[Depends(json_only)])
-
-Slug = Annotated[str, Path(description="The client's slug, in any case.", examples=["ABC-LLC"])]
-FilterText = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(plain_text)
-]
-Reason = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
-    AfterValidator(plain_text),
-    Query(description="Why the area is closed.", examples=["The contract ended"]),
-]
 
 _ACCEPTED: Responses = {
     202: {
@@ -61,7 +47,6 @@ _ACCEPTED: Responses = {
         "headers": FOLLOW_HEADERS,
     }
 }
-_NOT_MODIFIED: Responses = {304: {"description": "The client still has this `ETag`."}}
 _STARTS = (
     problems.INSUFFICIENT_SCOPE,
     problems.OPERATION_IN_PROGRESS,
@@ -79,19 +64,6 @@ _TAKES_BODY = (
     problems.CONTRACT_ENDED,
     problems.QUOTA_REACHED,
 )
-
-
-class ClientFilters(BaseModel):
-    """Filters and page of the list of clients."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: ClientState | None = None
-    name: FilterText | None = None
-    key_id: FilterText | None = None
-    contract_reference: FilterText | None = None
-    page_size: PageSize = 50
-    page_token: PageToken = None
 
 
 def quota_of(request: Request) -> UserQuota:
@@ -146,51 +118,6 @@ async def open_client(
     once = Once.of(caller.actor.id, key, "POST", "/v1/clients", body.model_dump(mode="json"))
     started = await run_sync(_open, services, caller, quota, once, body)
     return await _answer(services, caller, started, waiting, pdf=pdf, done_status=201)
-
-
-@router.get(
-    "",
-    summary="List clients",
-    responses=documented(
-        problems.INVALID_PARAMETER, problems.INVALID_PAGE_TOKEN, problems.INSUFFICIENT_SCOPE
-    ),
-)
-def list_clients(
-    filters: Annotated[ClientFilters, Query()], services: ServicesDep, caller: Reader
-) -> ClientPage:
-    """Return a page of the clients within the token's reach, ordered by slug."""
-    bound = filters.model_dump(exclude={"page_size", "page_token"}) | {"slugs": caller.token.slugs}
-    pager = Pager(services.keyring, "clients", bound)
-    query = _listing(filters, caller, pager.after(filters.page_token, 1))
-    with transaction(services.database, write=False) as session:
-        rows = session.exec(query.limit(filters.page_size + 1)).all()
-    page = rows[: filters.page_size]
-    more = len(rows) > filters.page_size
-    return ClientPage(
-        items=[client_summary(client, contract) for client, contract in page],
-        next_page_token=pager.token([page[-1][0].slug_key]) if more else None,
-    )
-
-
-@router.get(
-    "/{slug}",
-    summary="Read a client",
-    response_model=ClientDocument,
-    responses=_NOT_MODIFIED
-    | documented(problems.NOT_FOUND, problems.INVALID_PARAMETER, problems.INSUFFICIENT_SCOPE),
-)
-def read_client(
-    slug: Slug,
-    services: ServicesDep,
-    caller: Reader,
-    if_none_match: Annotated[str | None, Header()] = None,
-) -> Response:
-    """Return all that is known of a client, never a secret. A closed client still answers."""
-    with transaction(services.database, write=False) as session:
-        client = client_document(session, client_within_reach(session, caller, slug))
-    if matches(if_none_match, client.etag):
-        return Response(status_code=304, headers={"ETag": client.etag})
-    return client_response(client, 200, {})
 
 
 @router.delete(
@@ -346,27 +273,3 @@ def _for_change(session: Session, caller: Caller, slug: str, if_match: str | Non
             detail = f"The client {client.slug} is not as it was when it was read."
             raise Problem(problems.PRECONDITION_FAILED, detail, headers={"ETag": etag})
     return client
-
-
-def _listing(filters: ClientFilters, caller: Caller, after: list[str] | None) -> Any:
-    is_current = (col(Contract.client_id) == col(Client.id)) & col(Contract.current)
-    query = select(Client, Contract).join(Contract, is_current, isouter=True)
-    if filters.state is not None:
-        query = query.where(Client.state == filters.state)
-    if filters.name is not None:
-        part = fold(filters.name)
-        in_name = col(Client.entity_key).contains(part, autoescape=True)
-        query = query.where(or_(in_name, col(Client.slug_key).contains(part, autoescape=True)))
-    if filters.key_id is not None:
-        holders = select(AccessKey.client_id).where(AccessKey.access_key_id == filters.key_id)
-        query = query.where(col(Client.id).in_(holders))
-    if filters.contract_reference is not None:
-        wanted = reference_key(filters.contract_reference)
-        parties = select(Contract.client_id).where(Contract.reference_key == wanted)
-        query = query.where(col(Client.id).in_(parties))
-    if caller.token.slugs is not None:
-        within = [slug_key(slug) for slug in caller.token.slugs]
-        query = query.where(col(Client.slug_key).in_(within))
-    if after is not None:
-        query = query.where(col(Client.slug_key) > after[0])
-    return query.order_by(col(Client.slug_key))

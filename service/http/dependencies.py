@@ -103,7 +103,7 @@ def unauthenticated(detail: str, *, error: str | None = None) -> Problem:
 
 
 def source_ip(request: Request) -> str | None:
-    """Return the address of the socket's peer; forwarding headers are the server's own business."""
+    """Return the address of the socket's peer; behind a trusted proxy, the one that it reports."""
     host = request.client.host if request.client else ""
     try:
         return str(ip_address(host))

@@ -1,5 +1,6 @@
 """Renders every answer that is not a success as `application/problem+json` (RFC 9457)."""
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from service import problems
 from service.http.routes import allowed_methods
 from service.problems import FieldError, Problem, describe
 
+_log = logging.getLogger("handover.http")
 MEDIA_TYPE = "application/problem+json"
 
 _WORDS = {
@@ -85,7 +87,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(Problem(kind, detail), request_id_of(request))
 
 
-async def _on_lost_database(request: Request, _error: Exception) -> Response:
+async def _on_lost_database(request: Request, error: Exception) -> Response:
+    _log.error("request %s: the database failed: %s", request_id_of(request), error)
     problem = Problem(
         problems.DATABASE_UNAVAILABLE,
         "The database did not answer in time; nothing was half-written.",

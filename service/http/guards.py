@@ -12,7 +12,7 @@ from service.http.dependencies import authenticated
 from service.problems import Problem
 
 PUBLIC_PATHS = frozenset(
-    {"/healthz", "/readyz", "/v1/healthz", "/v1/readyz", "/problems", "/problems/{name}"}
+    {"/docs", "/healthz", "/readyz", "/v1/healthz", "/v1/readyz", "/problems", "/problems/{name}"}
 )
 """All that answers without a token, besides `/openapi.json`."""
 

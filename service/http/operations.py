@@ -23,12 +23,12 @@ from models.operations import (
 )
 from service import problems
 from service.context import Services
-from service.http.clients import FilterText
 from service.http.dependencies import Caller, Reader, ServicesDep
 from service.http.documents import OperationDocument, OperationEventDocument, OperationPage
 from service.http.negotiation import WaitingDep
 from service.http.openapi import Responses, documented
 from service.http.paging import Pager, PageSize, PageToken
+from service.http.parameters import FilterText
 from service.http.reading import operation_document, operation_within_reach
 from service.http.waiting import POLL_SECONDS, settled
 

@@ -32,7 +32,7 @@ class UserQuota:
         self._areas = areas
         self._database = database
         self._limit = limit
-        self._others = 0
+        self.others = 0
         self._known_until = 0.0
 
     def refresh(self) -> None:
@@ -48,11 +48,11 @@ class UserQuota:
             _log.warning("the number of IAM users is not known: %s", type(error).__name__)
             return
         with transaction(self._database, write=False) as session:
-            self._others = max(0, users - _clients_with_user(session))
+            self.others = max(0, users - _clients_with_user(session))
 
     def admit(self, session: Session) -> None:
         """Raise the 409 when one more user would be too many."""
-        users = self._others + _clients_with_user(session)
+        users = self.others + _clients_with_user(session)
         if users >= self._limit:
             raise Problem(
                 problems.QUOTA_REACHED,

@@ -7,10 +7,10 @@ from fastapi.responses import Response
 
 from models.database import transaction
 from service import problems
-from service.http.clients import Slug
 from service.http.dependencies import Reader, RecordReader, ServicesDep
 from service.http.documents import RecordList
 from service.http.openapi import PDF_CONTENT, Responses, documented
+from service.http.parameters import Slug
 from service.http.reading import client_within_reach, record_documents
 from service.http.record_answers import record_answer
 from service.intents import keys_of

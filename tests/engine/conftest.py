@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_aws as aws
@@ -17,9 +17,12 @@ from engine.command import EmbeddedCommand
 from engine.secrets import PassphraseSecrets
 from tests.engine.memory_provider import MemoryCloud
 
+# pulumi_aws loads its modules at the first use, which is not safe from several threads at once.
+LOADED = (aws.iam.User, aws.s3.BucketObjectv2)
+
 PROJECT = "handover-clients"
 PASSPHRASE = "correct horse battery staple"
-Program = Callable[[], None]
+Program = Callable[[], object]
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Workbench:
         )
         return auto.LocalWorkspace(
             work_dir=str(self.work),
-            program=program if inline else None,
+            program=cast("auto.PulumiFn", program) if inline else None,
             env_vars=self.environment(),
             pulumi_command=command,
             project_settings=auto.ProjectSettings(name=PROJECT, runtime="python"),
@@ -76,12 +79,11 @@ class Workbench:
         """The deployment in the checkpoint file."""
         checkpoint = json.loads(self.checkpoint_path(name).read_bytes())
         assert checkpoint["version"] == 3
-        latest: dict[str, Any] = checkpoint["checkpoint"]["latest"]
-        return latest
+        return cast("dict[str, Any]", checkpoint["checkpoint"]["latest"])
 
     def resource(self, logical_name: str, name: str = "ABC-LLC") -> dict[str, Any]:
         """One resource of the checkpoint file."""
-        found = [
+        found: list[dict[str, Any]] = [
             item
             for item in self.latest(name).get("resources", [])
             if item["urn"].endswith(f"::{logical_name}")
@@ -98,7 +100,6 @@ class Workbench:
         """All messages of a severity."""
         found = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
         return "".join(item["message"] for item in found if item["severity"] == severity)
-
 
     def prepare(self, salt: str) -> Workbench:
         """Make the folders. A salt that is known already saves deriving a key for each test."""

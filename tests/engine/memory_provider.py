@@ -1,4 +1,5 @@
 """A provider whose cloud is a dictionary: real enough to make, change, lose and refuse things."""
+# ruff: noqa: ARG002 - the protocol passes more than a dictionary needs
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ class MemoryProvider:
         news: Properties,
         ignore_changes: Sequence[str],
     ) -> Diff:
-        keys = {key for key in old_inputs.keys() | news.keys()}
+        keys = old_inputs.keys() | news.keys()
         changed = tuple(sorted(key for key in keys if old_inputs.get(key) != news.get(key)))
         replaces = tuple(key for key in changed if key in REPLACING or key == "user")
         return Diff(bool(changed), replaces, "userId" in replaces, changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -13,8 +14,8 @@ from pulumi import automation as auto
 from tests.engine.conftest import PROJECT, Workbench, client_program
 
 
-def user_program(**properties: object) -> None:
-    user = aws.iam.User("user", name="ada", **properties)  # type: ignore[arg-type]
+def user_program(**properties: Any) -> None:
+    user = aws.iam.User("user", name="ada", **properties)
     pulumi.export("name", user.name)
 
 
@@ -115,7 +116,7 @@ def test_what_the_program_drops_is_deleted(workbench: Workbench) -> None:
     result = workbench.stack(lambda: user_program()).up()
     # "user" stays under the same logical name, with another physical name.
     assert result.summary.resource_changes is not None
-    assert result.summary.resource_changes["delete"] == 4
+    assert result.summary.resource_changes[auto.OpType.DELETE] == 4
     assert len(workbench.latest()["resources"]) == 3
 
 
@@ -156,7 +157,7 @@ def test_program_may_be_async(workbench: Workbench) -> None:
         await asyncio.sleep(0)
         aws.iam.User("user", name="ada")
 
-    workbench.stack(program).up()  # type: ignore[arg-type]
+    workbench.stack(program).up()
     assert workbench.cloud.acts("create") == ["ada"]
 
 
@@ -194,7 +195,9 @@ def test_preview_of_a_changed_program(workbench: Workbench) -> None:
     summary = stack.preview().change_summary
     assert summary[auto.OpType.DELETE] == 4
     assert workbench.cloud.acts("delete") == []
-    with pytest.raises(auto.CommandError, match="no changes were expected but changes were proposed"):
+    with pytest.raises(
+        auto.CommandError, match="no changes were expected but changes were proposed"
+    ):
         stack.preview(expect_no_changes=True)
 
 

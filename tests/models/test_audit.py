@@ -16,10 +16,19 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
-from models import Actor, AuditEntry, AuditEvent
-from models.audit import GENESIS, ChainAnchor, ChainReport, append_audit, verify_chain
+from models import Actor, AuditEntry, AuditEvent, Client
+from models.audit import (
+    GENESIS,
+    ChainAnchor,
+    ChainReport,
+    append_audit,
+    event_hash,
+    verify_chain,
+)
 from models.base import new_id
+from models.clients import find_client
 from models.database import WriteTransactionRequired, create_engine_for, transaction, upgrade
+from tests.models.factories import make_client
 
 CLIENT_ID = "0123456789abcdef0123456789abcdef"
 
@@ -118,15 +127,44 @@ def test_an_edited_event_is_found(
     assert verify(engine) == ChainReport(False, 3, 4, chain[2].hash)
 
 
-def test_an_edit_with_a_new_hash_breaks_the_next_link(
+def test_an_edit_with_a_fitting_hash_breaks_the_next_link(
     engine: Engine, chain: list[AuditEvent]
 ) -> None:
     """Whoever edits must write every later event anew, which an anchor kept elsewhere shows."""
+    edited = chain[3]
+    edited.action = "client.closed"
     with without_triggers(engine) as connection:
-        connection.exec_driver_sql(
-            "UPDATE audit_events SET previous_hash = '" + "a" * 64 + "' WHERE sequence = 5"
-        )
-    assert verify(engine).first_bad_sequence == 5
+        store(connection, edited.sequence, edited)
+    assert verify(engine) == ChainReport(False, 4, 5, event_hash(edited))
+
+
+def test_a_gap_is_found_though_every_later_event_was_written_anew(
+    engine: Engine, chain: list[AuditEvent]
+) -> None:
+    with without_triggers(engine) as connection:
+        connection.exec_driver_sql("DELETE FROM audit_events WHERE sequence = 4")
+        previous = chain[2].hash
+        for event in chain[4:]:
+            event.previous_hash = previous
+            store(connection, event.sequence, event)
+            previous = event_hash(event)
+    assert verify(engine) == ChainReport(False, 3, 4, chain[2].hash)
+
+
+def store(connection: Connection, sequence: int, event: AuditEvent) -> None:
+    """Write a forged event over a stored one, with a hash that fits its content."""
+    connection.execute(
+        text(
+            "UPDATE audit_events SET action = :action, previous_hash = :previous, hash = :hash "
+            "WHERE sequence = :sequence"
+        ),
+        {
+            "action": event.action,
+            "previous": event.previous_hash,
+            "hash": event_hash(event),
+            "sequence": sequence,
+        },
+    )
 
 
 def test_a_deleted_event_is_found(engine: Engine, chain: list[AuditEvent]) -> None:
@@ -240,6 +278,28 @@ def test_events_appended_at_once_make_one_chain(engine: Engine, actor: Actor) ->
         list(pool.map(write, range(60)))
     assert verify(engine).ok
     assert verify(engine).events == 60
+
+
+def test_writers_of_one_client_and_the_chain_never_wait_in_a_circle(
+    engine: Engine, actor: Actor
+) -> None:
+    with transaction(engine) as session:
+        client = make_client(session, actor, "ABC-LLC")
+
+    def write(number: int) -> None:
+        with transaction(engine) as session:
+            held = find_client(session, "ABC-LLC", for_update=True)
+            assert held is not None
+            held.purpose = f"Purpose {number}"
+            append_audit(session, entry_by(actor, object_id=client.id, client_id=client.id))
+            held.valid_until = None
+            held.language = "es"
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(write, range(40)))
+    assert verify(engine).events == 40
+    with transaction(engine, write=False) as session:
+        assert session.get_one(Client, client.id).revision >= 41
 
 
 def test_an_event_needs_a_known_actor(engine: Engine, actor: Actor) -> None:

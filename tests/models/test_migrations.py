@@ -41,6 +41,23 @@ def test_migrations_make_the_models_check_constraints(engine: Engine) -> None:
         assert found == wanted, table.name
 
 
+def test_migrations_make_the_models_partial_indexes(sqlite_engine: Engine, tmp_path: Path) -> None:
+    """Alembic does not compare the conditions of partial indexes, so this does."""
+    from_models = create_engine_for(f"sqlite:///{tmp_path / 'models.db'}")
+    with from_models.begin() as connection:
+        Table.metadata.create_all(connection)
+    wanted, found = indexes(from_models), indexes(sqlite_engine)
+    from_models.dispose()
+    assert found == wanted
+    assert "WHERE state IN" in found["uq_operations_unfinished"]
+
+
+def indexes(engine: Engine) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    with engine.connect() as connection:
+        return {row.name: row.sql for row in connection.exec_driver_sql(query)}
+
+
 def test_an_empty_database_is_refused_with_the_command_to_run(database_url: str) -> None:
     engine = create_engine_for(database_url)
     assert current(engine) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pdf import FontBook, can_print, render
-from pdf.fonts import UnprintableTextError, default_fonts, reads_right_to_left
+from pdf.fonts import Face, UnprintableTextError, default_fonts, reads_right_to_left
 from tests.pdf.records import SECRET, make_record, pages_of, poppler_text
 
 
@@ -49,6 +49,21 @@ def test_a_folder_of_fonts_adds_scripts(tmp_path: Path) -> None:
     assert FontBook(folders=()).can_print("\u2588") == ["\u2588"]
     assert fonts.can_print("\u2588") == []
     assert "\u2588" in pages_of(render(make_record(purpose="A \u2588 B"), SECRET, fonts=fonts))[0]
+
+
+def test_fonts_that_cannot_be_embedded_soundly_are_left_out(tmp_path: Path) -> None:
+    """A CFF font whose glyphs have names would give a malformed PDF."""
+    named = Face.packaged("FiraMono_Regular").subset(frozenset("A\u25fb\u25a0"), shaping=True)
+    (tmp_path / "Named.otf").write_bytes(named)
+    assert FontBook(folders=(tmp_path,)).can_print("\u25a0") == ["\u25a0"]
+
+
+def test_a_second_font_keeps_its_place_in_right_to_left_text(tmp_path: Path) -> None:
+    face = default_fonts().mono
+    (tmp_path / "Extra.ttf").write_bytes(face.subset(frozenset("\u2588"), shaping=True))
+    fonts = FontBook(folders=(tmp_path,))
+    runs = fonts.runs("שלום \u2588 עולם", fonts.regular, rtl=True)
+    assert [run.text.strip() for run in runs] == ["עולם", "\u2588", "שלום"]
 
 
 def test_a_missing_folder_is_no_error(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,18 @@ import pikepdf
 import pypdf
 import pytest
 
-from pdf import UnprintableTextError, attachments, commands_text, fingerprint, issue, render
+from pdf import (
+    UnprintableTextError,
+    attachments,
+    commands_text,
+    default_fonts,
+    fingerprint,
+    issue,
+    render,
+)
+from pdf.content import document
+from pdf.layout import lay_out
+from pdf.shapes import Tag
 from tests.pdf.records import LONGEST, SECRET, SIGNER, make_record, pages_of, poppler_text
 
 TAGS_WITH_CONTENT = {"/H1", "/H2", "/H3", "/P", "/Code", "/TH", "/TD", "/LBody"}
@@ -121,6 +134,13 @@ def test_same_input_gives_the_same_bytes() -> None:
     assert render(record, SECRET) == render(copy, SECRET)
 
 
+def test_threads_do_not_disturb_each_other() -> None:
+    records = [make_record(client_legal_name=f"Клиент {n} حرف") for n in range(24)]
+    alone = [render(record, SECRET) for record in records]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda record: render(record, SECRET), records)) == alone
+
+
 def test_fingerprint_outlives_protection() -> None:
     record = make_record()
     digest = fingerprint(render(record, SECRET))
@@ -138,6 +158,7 @@ def test_document_properties_hold_no_secret() -> None:
     properties = str(reader.metadata)
     assert reader.metadata is not None
     assert reader.metadata.title == "T-050-003-2026-0001 Data access key"
+    assert reader.metadata.creation_date == make_record().issued_at
     for hidden in (SECRET.get_secret_value(), "AKIA", "Lovelace"):
         assert hidden not in properties
 
@@ -167,6 +188,8 @@ def test_all_that_is_drawn_is_tagged_or_marked_as_decoration() -> None:
             depth = 0
             for instruction in pikepdf.parse_content_stream(page):
                 operator = str(instruction.operator)
+                if operator == "BMC":
+                    assert [str(name) for name in instruction.operands] == ["/Artifact"]
                 depth += operator in ("BDC", "BMC")
                 depth -= operator == "EMC"
                 assert depth == 1 or operator not in ("Tj", "TJ", "f", "re")
@@ -183,6 +206,14 @@ def test_names_of_other_scripts_are_read_as_they_are_spelt() -> None:
     with pikepdf.open(io.BytesIO(pdf)) as opened:
         spoken = [str(e.ActualText) for e in _elements(opened.Root.StructTreeRoot.K)]
     assert names[0] in spoken
+
+
+def test_words_at_line_ends_stay_apart_for_readers_of_the_structure() -> None:
+    """Each line but a text's last carries its space, and broken words carry none."""
+    record = make_record(purpose=f"{'seven words and then a very long path ' * 4}{'/path' * 60}")
+    _, root = lay_out(document(record, SECRET), default_fonts())
+    spoken = ["".join(tag.lines) for tag in _tags(root)]
+    assert record.purpose in spoken
 
 
 def test_a_draft_says_so_on_each_page() -> None:
@@ -224,6 +255,13 @@ def test_nothing_is_written_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     issue(make_record(), SECRET, SIGNER)
     assert opened == []
     assert list(tmp_path.iterdir()) == []
+
+
+def _tags(tag: Tag) -> Iterator[Tag]:
+    yield tag
+    for child in tag.children:
+        if isinstance(child, Tag):
+            yield from _tags(child)
 
 
 def _elements(element: Any) -> Any:

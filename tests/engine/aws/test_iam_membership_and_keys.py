@@ -4,7 +4,9 @@ import pytest
 from botocore.exceptions import ClientError
 from types_boto3_iam import IAMClient
 
+from engine.aws import aws_provider
 from engine.aws.iam_access_key import smtp_password
+from engine.localaws import LocalAws
 from engine.provider import ProviderError
 from tests.engine.aws.driver import Driver, policy
 from tests.localaws import ClientFactory
@@ -98,6 +100,29 @@ def test_key_made_inactive(driver: Driver, iam: IAMClient, user: str) -> None:
     driver.make(KEY, user=user, status="Inactive")
     keys = iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
     assert [key["Status"] for key in keys] == ["Inactive"]
+
+
+def test_key_that_could_not_be_made_inactive_is_told(
+    local_aws: LocalAws, iam: IAMClient, user: str
+) -> None:
+    """The key exists and is active: the engine must know it, secret and all."""
+    iam.put_user_policy(
+        UserName=user, PolicyName="make", PolicyDocument=policy("iam:CreateAccessKey")
+    )
+    own = iam.create_access_key(UserName=user)["AccessKey"]
+    credentials = {
+        "AWS_ACCESS_KEY_ID": own["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": own["SecretAccessKey"],
+    }
+    driver = Driver(aws_provider({**local_aws.environment(), **credentials}, {}))
+    with pytest.raises(ProviderError, match="AWS refused UpdateAccessKey") as caught:
+        driver.make(KEY, user=user, status="Inactive")
+    assert caught.value.partial
+    id_, outputs = caught.value.partial
+    assert outputs["status"] == "Active"
+    assert outputs["secret"] not in str(caught.value)
+    listed = iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
+    assert id_ in {key["AccessKeyId"] for key in listed}
 
 
 def test_key_drift_and_replacement(driver: Driver, iam: IAMClient, user: str) -> None:

@@ -100,6 +100,8 @@ def test_force_destroy_takes_all_that_was_added_by_hand(
     assert iam.list_attached_user_policies(UserName=unique)["AttachedPolicies"] == []
     assert iam.list_groups_for_user(UserName=unique)["Groups"] == []
     assert iam.list_mfa_devices(UserName=unique)["MFADevices"] == []
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_login_profile(UserName=unique)
 
 
 def test_without_force_destroy_a_user_with_a_key_stays(

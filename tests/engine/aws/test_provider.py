@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from types_boto3_iam import IAMClient
 
 from engine.aws import AwsProvider, aws_provider
+from engine.aws.failures import provider_error
 from engine.localaws import LocalAws
 from engine.provider import UNKNOWN, ProviderError
 from tests.engine.aws.driver import Driver, policy
@@ -35,7 +37,10 @@ def test_one_service_elsewhere_is_refused(local_aws: LocalAws) -> None:
         aws_provider(environment, {})
 
 
-def test_real_aws_is_taken_when_it_is_meant(local_aws: LocalAws) -> None:
+def test_real_aws_is_taken_when_it_is_meant(
+    local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://192.0.2.1")
     environment = local_aws.environment()
     del environment["AWS_ENDPOINT_URL"]
     provider = aws_provider({**environment, "HANDOVER_ALLOW_EMBEDDED_ON_AWS": "true"}, {})
@@ -78,6 +83,8 @@ def test_missing_credentials_are_named(
     local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     environment = {
         name: value for name, value in local_aws.environment().items() if "KEY" not in name
     }
@@ -130,6 +137,12 @@ def test_an_aws_that_is_down_is_told_and_may_be_asked_again(local_aws: LocalAws)
     assert caught.value.retryable
 
 
+def test_what_was_made_is_told_though_aws_fell_silent() -> None:
+    error = EndpointConnectionError(endpoint_url="https://127.0.0.1:1")
+    told = provider_error(error, "AccessKey it", ("AKIA", {"status": "Active"}))
+    assert told.partial == ("AKIA", {"status": "Active"})
+
+
 def test_clients_are_shared_and_settings_show_no_secret(local_aws: LocalAws) -> None:
     first, second = (aws_provider(local_aws.environment(), {}) for _ in range(2))
     assert first.clients is second.clients
@@ -173,6 +186,10 @@ def test_unknown_values_count_as_changes(provider: AwsProvider) -> None:
     diff = provider.diff(type_, "u:n", old, old, {**old, "user": UNKNOWN, "policy": UNKNOWN}, [])
     assert diff.diffs == ("user", "policy")
     assert diff.replaces == ("user",)
+    type_ = "aws:iam/userGroupMembership:UserGroupMembership"
+    joined = {"user": "u", "groups": ["a"]}
+    news = {"user": "u", "groups": ["a", UNKNOWN]}
+    assert provider.diff(type_, "x", joined, joined, news, []).changes
 
 
 def test_ignored_and_official_marks_count_for_nothing(provider: AwsProvider) -> None:

@@ -252,3 +252,16 @@ def test_unknown_versioning_status_is_named(driver: Driver) -> None:
     type_ = "aws:s3/bucketVersioning:BucketVersioning"
     failures = driver.failures(type_, bucket="bucket", versioningConfiguration={"status": "On"})
     assert "Enabled, Suspended, Disabled" in failures["versioningConfiguration"]
+
+
+def test_what_s3_says_by_itself_is_no_drift(driver: Driver) -> None:
+    versioning = "aws:s3/bucketVersioning:BucketVersioning"
+    told: dict[str, Any] = {"bucket": "b", "versioningConfiguration": {"status": "Enabled"}}
+    held = {**told, "versioningConfiguration": {"status": "Enabled", "mfaDelete": "Disabled"}}
+    assert not driver.provider.diff(versioning, "b", told, held, told, []).changes
+    held["versioningConfiguration"] = {"status": "Enabled", "mfaDelete": "Enabled"}
+    assert driver.provider.diff(versioning, "b", told, held, told, []).changes
+    encryption = SETTINGS[1][0]
+    told = {"bucket": "b", "rules": [ENCRYPTION]}
+    held = {**told, "rules": [{**ENCRYPTION, "blockedEncryptionTypes": ["SSE-C"]}]}
+    assert not driver.provider.diff(f"aws:s3/{encryption}", "b", told, held, told, []).changes

@@ -4,6 +4,7 @@ The worker is driven by hand (`handworker`), so that tests decide when an operat
 """
 
 import copy
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from pydantic import SecretStr
+from starlette import types as asgi
 
 from engine.localaws import LocalAws
 from models.actors import Actor, ApiToken, Scope, mint_token
@@ -74,12 +76,26 @@ def worker() -> HandWorker:
 
 
 @pytest.fixture
+def database_url(migrated_file: Path, tmp_path: Path) -> str:
+    """The URL of a migrated database: a SQLite file, unless a test overrides it."""
+    shutil.copy(migrated_file, tmp_path / "handover.db")
+    return f"sqlite:///{tmp_path / 'handover.db'}"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file, for copying: migrating takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "handover.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
 def services(
-    settings: Settings, areas: Areas, worker: HandWorker, tmp_path: Path
+    settings: Settings, areas: Areas, worker: HandWorker, database_url: str, tmp_path: Path
 ) -> Iterator[Services]:
-    """All parts of the service, on a migrated SQLite file."""
-    upgrade(settings.database)
-    database = create_engine_for(settings.database)
+    """All parts of the service, on a migrated database."""
+    database = create_engine_for(database_url)
     keyring = Keyring.generate(tmp_path / "sealing.json")
     made = Services(
         settings=settings,
@@ -95,10 +111,55 @@ def services(
     database.dispose()
 
 
+class Stage:
+    """One server for all tests of a process, on which each test puts its own application."""
+
+    def __init__(self) -> None:
+        self.application: asgi.ASGIApp | None = None
+        self.address = ""
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Pass a request on to the application of the test."""
+        assert self.application is not None, "no test is running"
+        await self.application(scope, receive, send)
+
+    def put(self, services: Services) -> str:
+        """Put an application over these services on the stage and return its address."""
+        self.application = create_app(services)
+        return self.address
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The stage, on a free port of loopback."""
+    made = Stage()
+    config = uvicorn.Config(
+        made,
+        port=0,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="server")
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    made.address = f"http://127.0.0.1:{port}"
+    yield made
+    server.should_exit = True
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
 @pytest.fixture
-def address(services: Services) -> Iterator[str]:
+def address(stage: Stage, services: Services) -> str:
     """The address of the application on a real server."""
-    yield from serve(services)
+    return stage.put(services)
 
 
 @pytest.fixture
@@ -154,33 +215,6 @@ def mint(
             )
         )
     return minted.plain
-
-
-def serve(services: Services) -> Iterator[str]:
-    """Serve the application on a free port of loopback while the generator lasts; yield its
-    address.
-    """
-    config = uvicorn.Config(
-        create_app(services),
-        port=0,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="server")
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
 
 
 def with_settings(services: Services, **changes: Any) -> Services:

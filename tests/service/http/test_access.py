@@ -16,7 +16,7 @@ from models.database import transaction
 from service.context import Services
 from service.http.guards import PUBLIC_PATHS, UnguardedRoute, require_guards
 from service.http.routes import routes
-from tests.service.http.conftest import TokenFactory, caller, mint
+from tests.service.http.conftest import Stage, TokenFactory, caller, mint, with_settings
 
 Request = dict[str, Any]
 
@@ -138,3 +138,23 @@ def test_use_is_noted_at_most_once_a_minute(address: str, services: Services) ->
             stored_token(session, plain).last_used_at = first - timedelta(seconds=61)
         client.get("/v1/clients")
         assert used_at() > first
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.7")])
+def test_source_address_is_the_peer_or_what_a_trusted_proxy_says(
+    stage: Stage,
+    services: Services,
+    token: TokenFactory,
+    abc_llc: Request,
+    trusted: tuple[str, ...],
+    seen: str,
+) -> None:
+    """RX-17: nobody writes another's address into the audit, but a proxy named in the settings
+    may.
+    """
+    address = stage.put(with_settings(services, trusted_proxies=trusted))
+    headers = {"X-Forwarded-For": "203.0.113.9, 192.0.2.7"}
+    with caller(address, token("admin")) as client:
+        client.post("/v1/clients", json=abc_llc, headers=headers)
+        [event] = client.get("/v1/audit").json()["items"]
+    assert event["source_ip"] == seen

@@ -1,7 +1,9 @@
 """The same wish twice, one after the other or a hundred at once, makes one area."""
 
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +12,7 @@ from sqlmodel import func, select
 
 from models.access_keys import AccessKey
 from models.clients import Client
-from models.database import transaction
+from models.database import transaction, upgrade
 from models.idempotency import IdempotencyKey
 from models.operations import Operation
 from service.context import Services
@@ -121,6 +123,17 @@ def test_close_and_reopen_repeat_too(
         )
         assert (first.status_code, again.status_code) == (202, 200), first.text
         assert first.json()["id"] == again.json()["id"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, migrated_file: Path, tmp_path: Path) -> str:
+    """A migrated database, once of each kind where a test asks for it."""
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+        upgrade(url)
+        return url
+    shutil.copy(migrated_file, tmp_path / "handover.db")
+    return f"sqlite:///{tmp_path / 'handover.db'}"
 
 
 @pytest.mark.parametrize("key", [None, "the-same"])

@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from pdf.canvas import Canvas
 from pdf.catalogue import catalogue
-from pdf.commands import commands_text
+from pdf.command import commands_text
 from pdf.content import document
 from pdf.credentials import credentials_csv
 from pdf.fonts import FontBook, default_fonts
 from pdf.layout import lay_out
 from pdf.password import SignerName, record_password
-from pdf.protect import protect
+from pdf.protection import protect
 from pdf.record import RecordInput
 from pdf.tags import add_structure
 
@@ -78,7 +78,6 @@ def fingerprint(pdf: bytes, password: str = "") -> str:
         opened.save(
             plain,
             deterministic_id=True,
-            min_version=PDF_VERSION,
             object_stream_mode=pikepdf.ObjectStreamMode.disable,
         )
     return hashlib.sha256(plain.getvalue()).hexdigest()

@@ -1,0 +1,29 @@
+"""`docs/compliance.md` says what the tests show, no more and no less."""
+
+import re
+
+from tests.compliance import DOCUMENT, KNOWN, rows, tests_by_requirement, written
+
+
+def test_the_document_is_what_the_tests_say() -> None:
+    """Run ``python -m tests.compliance`` when this fails, and look at what changed."""
+    assert DOCUMENT.read_text() == written()
+
+
+def test_each_row_names_a_test() -> None:
+    assert [requirement for requirement, tests in rows().items() if not tests] == []
+
+
+def test_each_requirement_is_either_shown_or_listed_as_not_shown() -> None:
+    open_part = DOCUMENT.read_text().split("## Not shown yet", 1)[1]
+    not_shown = set(re.findall(r"\b(?:SP|RX|PB)-\d{2}\b", open_part))
+    assert not_shown | set(rows()) == KNOWN
+    assert not_shown & set(rows()) == set()
+
+
+def test_no_test_cites_a_requirement_that_does_not_exist() -> None:
+    assert set(tests_by_requirement()) <= KNOWN
+
+
+def test_no_requirement_is_shown_and_left_out() -> None:
+    assert set(tests_by_requirement()) <= set(rows())
