@@ -61,6 +61,9 @@ class Deployment:
         self._news: dict[str, ResourceState] = {}
         self._provider_maps: dict[str, Mapping[str, str]] = {}
         self._planning = threading.Lock()
+        self._acting = threading.Condition()
+        self._acts = 0
+        self._closed = False
         self._slots = threading.BoundedSemaphore(context.parallel)
 
     def register(self, goal: Goal) -> ResourceState:
@@ -75,9 +78,8 @@ class Deployment:
             except (EngineError, ProviderError) as error:
                 raise self._fail(str(error), self._planner.urn_of(goal)) from error
             self._note_new_name(steps)
-        state = self._run(steps)
-        self._settle(goal, state)
-        return state
+            self._begin_act()
+        return self._act(goal, steps)
 
     def read(self, goal: Goal, id_: str) -> ResourceState:
         """Look up a resource that something else manages. Raises DeploymentEndedError."""
@@ -87,9 +89,8 @@ class Deployment:
                 step = self._planner.plan_read(goal, self._provider_reference(goal), id_)
             except (EngineError, ProviderError) as error:
                 raise self._fail(str(error), self._planner.urn_of(goal)) from error
-        state = self._run([step])
-        self._settle(goal, state)
-        return state
+            self._begin_act()
+        return self._act(goal, [step])
 
     def register_outputs(self, urn: str, outputs: Properties) -> None:
         """Record the outputs of a component or of the stack. Raises EngineError."""
@@ -136,9 +137,33 @@ class Deployment:
         """Take no further registrations; what is being done is finished."""
         self.failed = True
 
+    def drain(self) -> None:
+        """Take no further registrations and wait until the last act has ended.
+
+        A program that fails does not wait for what it has begun.
+        """
+        with self._planning:
+            self._closed = True
+        with self._acting:
+            self._acting.wait_for(lambda: self._acts == 0)
+
     def _require_running(self) -> None:
-        if self.failed:
+        if self.failed or self._closed:
             raise DeploymentEndedError
+
+    def _begin_act(self) -> None:
+        with self._acting:
+            self._acts += 1
+
+    def _act(self, goal: Goal, steps: list[Step]) -> ResourceState:
+        try:
+            state = self._run(steps)
+            self._settle(goal, state)
+        finally:
+            with self._acting:
+                self._acts -= 1
+                self._acting.notify_all()
+        return state
 
     def _fail(self, message: str, urn: str) -> DeploymentEndedError:
         self.failed = True
@@ -149,7 +174,8 @@ class Deployment:
         final: ResourceState | None = None
         with self._slots:
             for step in steps:
-                self._require_running()
+                if self.failed:
+                    raise DeploymentEndedError
                 try:
                     state = self._executor.run(step)
                 except StepFailedError as error:

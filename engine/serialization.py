@@ -19,6 +19,7 @@ from engine.provider import UNKNOWN, Properties
 from engine.state import ResourceState
 
 Encrypt = Callable[[str], str]
+Decrypt = Callable[[str], str]
 
 
 class Secrets(Protocol):
@@ -104,8 +105,8 @@ def resource_from_json(item: Properties, secrets: Secrets) -> ResourceState:
     timeouts = item.get("customTimeouts") or {}
     return ResourceState(
         custom=bool(item["custom"]),
-        inputs=_value_from_json(item.get("inputs") or {}, secrets),
-        outputs=_value_from_json(item.get("outputs") or {}, secrets),
+        inputs=_value_from_json(item.get("inputs") or {}, secrets.decrypt),
+        outputs=_value_from_json(item.get("outputs") or {}, secrets.decrypt),
         property_dependencies={key: tuple(urns or ()) for key, urns in dependencies.items()},
         custom_timeouts={key: float(seconds) for key, seconds in timeouts.items()},
         extra={key: value for key, value in item.items() if key not in _KNOWN_FIELDS},
@@ -137,19 +138,20 @@ def _without_inner_secrets(value: Any) -> Any:
     return value
 
 
-def _value_from_json(value: Any, secrets: Secrets) -> Any:
+def _value_from_json(value: Any, decrypt: Decrypt) -> Any:
     if isinstance(value, dict):
         if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
-            return _secret_from_json(value, secrets)
-        return from_signed({key: _value_from_json(item, secrets) for key, item in value.items()})
+            return _secret_from_json(value, decrypt)
+        return from_signed({key: _value_from_json(item, decrypt) for key, item in value.items()})
     if isinstance(value, list):
-        return [_value_from_json(item, secrets) for item in value]
+        return [_value_from_json(item, decrypt) for item in value]
     return UNKNOWN if value == UNKNOWN_MARKER else value
 
 
-def _secret_from_json(item: Properties, secrets: Secrets) -> Secret:
+def _secret_from_json(item: Properties, decrypt: Decrypt) -> Secret:
     ciphertext, plaintext = item.get("ciphertext"), item.get("plaintext")
     if bool(ciphertext) == bool(plaintext):
         raise ValueError("a secret needs either a ciphertext or a plaintext")
-    text = plaintext if plaintext else secrets.decrypt(str(ciphertext))
-    return Secret(_value_from_json(json.loads(text), secrets))
+    text = plaintext if plaintext else decrypt(str(ciphertext))
+    # The official program does not encrypt again what is secret inside a secret.
+    return Secret(_value_from_json(json.loads(text), str))

@@ -200,7 +200,10 @@ class Update:
         )
         deployment = Deployment(context, base, providers, reporter, snapshots)
         monitor, engine = Monitor(deployment), EngineService(deployment)
-        error = self._program_error(context, monitor, engine)
+        try:
+            error = self._program_error(context, monitor, engine)
+        finally:
+            deployment.drain()
         if error and not reporter.errors:
             reporter.error(error)
         if not reporter.errors and not deployment.failed:

@@ -19,6 +19,7 @@ from models.operations import (
 )
 from models.records import PasswordForm, Record
 from models.stack_outputs import StackOutput
+from models.templates import ApprovalStep, TemplateApproval
 
 __all__ = [
     "AccessKey",
@@ -26,6 +27,7 @@ __all__ = [
     "Actor",
     "ActorKind",
     "ApiToken",
+    "ApprovalStep",
     "AuditEntry",
     "AuditEvent",
     "Client",
@@ -46,4 +48,5 @@ __all__ = [
     "Signer",
     "StackOutput",
     "Table",
+    "TemplateApproval",
 ]

@@ -27,6 +27,7 @@ _CODES = (
     r"[a-z][a-z0-9]{0,23}([._:-][a-z0-9]{1,23}){0,5}",  # state, profile, scope, region, code
     r"aws:[A-Za-z.]{1,60}",  # error code of AWS
     r"JD-\d{3}",  # job description
+    r"git:[0-9a-f]{40}([0-9a-f]{24})?",  # commit; with its prefix, as bare it has a secret's length
 )
 _ID = re.compile("|".join(f"(?:{shape})" for shape in _IDS))
 _CODE = re.compile("|".join(f"(?:{shape})" for shape in _CODES))

@@ -50,9 +50,9 @@ class Callout:
 
 @dataclass(frozen=True)
 class Step:
-    """One numbered step: what to do and, by `Code` blocks that follow, how."""
+    """One step under its number or letter: what to do and, by `Code` blocks that follow, how."""
 
-    number: int
+    mark: str
     title: str
     text: str
     keep: bool = True
@@ -100,7 +100,14 @@ class Wide:
     blocks: tuple["Block", ...]
 
 
-Block = TitleBlock | Heading | Paragraph | Callout | Step | Bullets | Code | Table | Wide
+@dataclass(frozen=True)
+class Whole:
+    """Blocks that stand on one page, if a page holds them."""
+
+    blocks: tuple["Block", ...]
+
+
+Block = TitleBlock | Heading | Paragraph | Callout | Step | Bullets | Code | Table | Wide | Whole
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,11 @@ class RecordInput(Frozen):
         return self.issued_at.astimezone(ZoneInfo(self.time_zone))
 
     @property
+    def aws_domain(self) -> str:
+        """The domain of AWS's hosts: the European Sovereign Cloud has one of its own."""
+        return "amazonaws.eu" if self.region.startswith("eusc-") else "amazonaws.com"
+
+    @property
     def area_url(self) -> str:
         """The whole area as an S3 URL that ends in `/`."""
         return f"s3://{self.bucket}/{self.prefix}"

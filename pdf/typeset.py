@@ -1,8 +1,7 @@
-"""Blocks into boxes: text is measured and broken into lines, tables into rows (one box each)."""
+"""Blocks into boxes: what stays together is one box, a table one a row."""
 
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pdf import style
 from pdf.blocks import (
@@ -16,11 +15,12 @@ from pdf.blocks import (
     Step,
     Table,
     TitleBlock,
+    Whole,
     Wide,
 )
-from pdf.fonts import Face, FontBook, reads_right_to_left
+from pdf.fonts import FontBook
+from pdf.lines import LineSetter, Lines
 from pdf.shapes import Box, Fill, Shape, Tag, Text
-from pdf.style import Style
 
 CODE_PADDING = 7.0
 CELL_PADDING = 3.0
@@ -34,32 +34,13 @@ CELL_STYLES = {
     "label": style.LABEL,
     "mono": style.MONO,
 }
-# Long words (paths, addresses) break after these, if they must break.
-_BREAKS = frozenset("/-_.@:")
 
 
-@dataclass(frozen=True)
-class Lines:
-    """A text broken into lines in one style, at most as wide as it was asked to be.
-
-    `rtl` is the direction of the whole text, which holds for each of its lines.
-    """
-
-    lines: tuple[str, ...]
-    style: Style
-    rtl: bool = False
-
-    @property
-    def height(self) -> float:
-        """The height of all lines in points."""
-        return len(self.lines) * self.style.leading
-
-
-class Typesetter:
+class Typesetter(LineSetter):
     """Turns blocks into boxes of a width, and hangs their tags below `root` in reading order."""
 
     def __init__(self, fonts: FontBook, root: Tag) -> None:
-        self._fonts = fonts
+        super().__init__(fonts)
         self._root = root
 
     def boxes(self, block: Block, width: float) -> list[Box]:
@@ -82,84 +63,19 @@ class Typesetter:
             case Table():
                 return self._table(block, width)
             case Wide():
-                return [box for inner in block.blocks for box in self.boxes(inner, width)]
+                return self._all(block.blocks, width)
+            case Whole():
+                *tied, last = self._all(block.blocks, width)
+                return [*(replace(box, keep=True) for box in tied), last]
 
-    def line(
-        self, text: str, how: Style, x: float, y: float, tag: Tag | None, *, rtl: bool = False
-    ) -> Text:
-        """Return one unbroken line whose upper edge is at `y`."""
-        base = y + how.leading / 2 + how.size * 0.36
-        # Left of a right-to-left line, the space at its end would move it.
-        runs = self._fonts.runs(text.rstrip() if rtl else text, self.face(how), rtl=rtl)
-        if tag is not None:
-            tag.add_line(text, shaped=any(run.shaped for run in runs))
-        return Text(x, base, runs, how.size, how.colour, tag)
-
-    def width(self, text: str, how: Style) -> float:
-        """Return the width of a line in points."""
-        face = self.face(how)
-        width = face.plain_width(text)
-        if width is None:
-            width = sum(run.width for run in self._fonts.runs(text, face))
-        return width * how.size
-
-    def face(self, how: Style) -> Face:
-        """Return the font of a style."""
-        match how.role:
-            case "regular":
-                return self._fonts.regular
-            case "bold":
-                return self._fonts.bold
-            case "mono":
-                return self._fonts.mono
+    def _all(self, blocks: tuple[Block, ...], width: float) -> list[Box]:
+        return [box for block in blocks for box in self.boxes(block, width)]
 
     def code_size(self, code: Code, width: float) -> float:
         """Return the size at which each of the code's lines fits the width whole."""
         room = width - 2 * CODE_PADDING
         widest = max(self.width(line, style.CODE) for line in code.lines)
         return min(style.CODE.size, style.CODE.size * room / widest)
-
-    def broken(self, text: str, how: Style, width: float) -> Lines:
-        """Break a text into lines; each but the last keeps the space at which it was broken."""
-        lines = [""]
-        room = width
-        for piece in self._pieces(text, how, width):
-            if lines[-1] and self.width(piece.rstrip(), how) > room:
-                lines.append("")
-                room = width
-            lines[-1] += piece
-            room -= self.width(piece, how)
-        lines[-1] = lines[-1].rstrip()
-        return Lines(tuple(lines), how, reads_right_to_left(text))
-
-    def _pieces(self, text: str, how: Style, width: float) -> Iterator[str]:
-        """Yield the words of a text, each with a space after it; too wide ones in parts."""
-        for word in text.split():
-            rest = word
-            while self.width(rest, how) > width:
-                cut = self._cut(rest, how, width)
-                yield rest[:cut]
-                rest = rest[cut:]
-            yield f"{rest} "
-
-    def _cut(self, word: str, how: Style, width: float) -> int:
-        """Return where to part a word that is too wide: after a separator, else where it fits."""
-        fits = 1
-        while fits < len(word) and self.width(word[: fits + 1], how) <= width:
-            fits += 1
-        for cut in range(fits, fits // 2, -1):
-            if word[cut - 1] in _BREAKS:
-                return cut
-        while fits > 1 and unicodedata.category(word[fits]).startswith("M"):
-            fits -= 1
-        return fits
-
-    def _draw(self, text: Lines, x: float, y: float, tag: Tag | None) -> list[Shape]:
-        leading = text.style.leading
-        return [
-            self.line(line, text.style, x, y + n * leading, tag, rtl=text.rtl)
-            for n, line in enumerate(text.lines)
-        ]
 
     def _lines(self, text: Lines, x: float, tag: Tag, *, after: float, keep: bool) -> list[Box]:
         """One box a line; the first two and the last two lines stay together."""
@@ -182,7 +98,7 @@ class Typesetter:
         )
         for text, how, kind, after in parts:
             lines = self.broken(text, how, width)
-            shapes += self._draw(lines, 0, y, self._root.child(kind))
+            shapes += self.draw(lines, 0, y, self._root.child(kind))
             y += lines.height + after
         shapes.append(Fill(0, y, width, 1.6, style.ACCENT))
         facts = self._side_by_side(block, width)
@@ -195,8 +111,8 @@ class Typesetter:
             column = share * width
             over = self.broken(label, style.SMALL, column - COLUMN_GAP)
             under = self.broken(value, style.STRONG, column - COLUMN_GAP)
-            shapes += self._draw(over, x, 0, self._root.child("P"))
-            shapes += self._draw(under, x, over.height, self._root.child("P"))
+            shapes += self.draw(over, x, 0, self._root.child("P"))
+            shapes += self.draw(under, x, over.height, self._root.child("P"))
             x += column
             height = max(height, over.height + under.height)
         return Box(height + 12, tuple(shapes))
@@ -217,7 +133,7 @@ class Typesetter:
         shapes: list[Shape] = []
         title = self.broken(block.title, style.CALLOUT_TITLE, inner)
         for part in (title, *(self.broken(text, style.BODY, inner) for text in block.texts)):
-            shapes += self._draw(part, 15, y, self._root.child("P"))
+            shapes += self.draw(part, 15, y, self._root.child("P"))
             y += part.height + 3
         height = y + 5
         back = (Fill(0, 0, width, height, style.NOTICE), Fill(0, 0, 3.2, height, style.ACCENT))
@@ -225,7 +141,7 @@ class Typesetter:
 
     def _step(self, block: Step, width: float) -> list[Box]:
         tag = self._root.child("H3")
-        number = self.line(f"{block.number}", style.STEP_NUMBER, 0, 3, tag)
+        number = self.line(block.mark, style.STEP_NUMBER, 0, 3, tag)
         title = self.line(block.title, style.STRONG, STEP_INDENT, 3, tag)
         head = Box(style.STRONG.leading + 3.5, (number, title), keep=True)
         text = self.broken(block.text, style.BODY, width - STEP_INDENT)
@@ -239,7 +155,7 @@ class Typesetter:
             tag = listing.child("LI").child("LBody")
             text = self.broken(item, style.BODY, width - BULLET_INDENT)
             shapes = [self.line("•", style.STEP_NUMBER, 0, 0, None)]
-            shapes += [s for s in self._draw(text, BULLET_INDENT, 0, tag) if isinstance(s, Text)]
+            shapes += [s for s in self.draw(text, BULLET_INDENT, 0, tag) if isinstance(s, Text)]
             boxes.append(Box(text.height + 2.5, tuple(shapes)))
         boxes[-1] = replace(boxes[-1], height=boxes[-1].height + 4)
         return boxes
@@ -288,7 +204,7 @@ class Typesetter:
         x = height = 0.0
         for title, column in zip(titles, columns, strict=True):
             text = self.broken(title, style.COLUMN_TITLE, column - COLUMN_GAP)
-            shapes += self._draw(text, x, CELL_PADDING, row.child("TH", scope="Column"))
+            shapes += self.draw(text, x, CELL_PADDING, row.child("TH", scope="Column"))
             x += column
             height = max(height, text.height)
         height += 2 * CELL_PADDING
@@ -314,7 +230,7 @@ class Typesetter:
         if cell.style == "bullets":
             return self._bullet_cell(cell, x, width, tag)
         text = self._broken_cell(cell, width)
-        return self._draw(text, x, CELL_PADDING, tag), text.height
+        return self.draw(text, x, CELL_PADDING, tag), text.height
 
     def _broken_cell(self, cell: Cell, width: float) -> Lines:
         return self.broken(cell.text, CELL_STYLES[cell.style], width)
@@ -329,7 +245,7 @@ class Typesetter:
             text = self.broken(item, style.CELL, width - BULLET_INDENT)
             shapes.append(self.line("•", style.STEP_NUMBER, x, y + CELL_PADDING, None))
             body = listing.child("LI").child("LBody")
-            shapes += self._draw(text, x + BULLET_INDENT, y + CELL_PADDING, body)
+            shapes += self.draw(text, x + BULLET_INDENT, y + CELL_PADDING, body)
             y += text.height + 1
         return shapes, y
 

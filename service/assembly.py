@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from engine.aws.clients import ALLOWANCE
 from models.database import create_engine_for, require_migrated
 from models.sealing import Keyring
@@ -35,6 +37,13 @@ def aws_environment(settings: Settings) -> dict[str, str]:
     if settings.allow_embedded_on_aws:
         found[ALLOWANCE] = "true"
     return found
+
+
+def open_database(settings: Settings) -> Engine:
+    """Return the database's engine; the folder of a SQLite file is made if need be."""
+    if settings.database_url is None:
+        settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return create_engine_for(settings.database)
 
 
 def build_areas(settings: Settings, environment: Mapping[str, str]) -> Areas:
@@ -78,7 +87,7 @@ def running(
 
     Raises `models.database.DatabaseNotMigrated` and `models.sealing.SealingError` at the door.
     """
-    database = create_engine_for(settings.database)
+    database = open_database(settings)
     try:
         require_migrated(database)
         keyring = Keyring.from_file(settings.keyring)

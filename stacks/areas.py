@@ -16,6 +16,7 @@ from stacks.client import AreaInputs, ClientProgram
 from stacks.clients import clients_for
 from stacks.events import Drift, OnProgress, PlannedChange, ignore_progress
 from stacks.failures import Failure, StackError
+from stacks.foundation import GROUP_POLICY
 from stacks.recovery import Recovered, recover
 
 
@@ -158,11 +159,11 @@ class Areas:
         clients = clients_for(self.environment)
         try:
             clients.s3().head_bucket(Bucket=self.bucket)
-            clients.iam.get_group(GroupName=self.group, MaxItems=1)
+            clients.iam.get_group_policy(GroupName=self.group, PolicyName=GROUP_POLICY)
         except ClientError as error:
             problems.append(
                 f"The foundation is not there ({error_code(error)} for bucket {self.bucket} or "
-                f"group {self.group}). Run `handover foundation up`."
+                f"the policy of group {self.group}). Run `handover foundation up`."
             )
         except BotoCoreError as error:
             problems.append(f"AWS can't be reached: {error}.")

@@ -11,6 +11,9 @@ from stacks import policies
 FOUNDATION_PROJECT = "handover-foundation"
 FOUNDATION_STACK = "main"
 
+GROUP_POLICY = "deny-session-tokens"
+"""Name of the group's policy; without it a key that is switched off lives on in its tokens."""
+
 INCOMPLETE_UPLOAD_DAYS = 7
 """Days after which S3 aborts uploads that were begun and never completed."""
 
@@ -140,7 +143,7 @@ class FoundationProgram:
         group = iam.Group("group", name=self.inputs.group, opts=self._kept("group"))
         iam.GroupPolicy(
             "group-no-session-tokens",
-            name="deny-session-tokens",
+            name=GROUP_POLICY,
             group=group.name,
             policy=policies.compact(policies.session_token_denial()),
         )

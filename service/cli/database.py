@@ -2,7 +2,8 @@
 
 import typer
 
-from models.database import create_engine_for, current, head, upgrade
+from models.database import current, head, upgrade
+from service.assembly import open_database
 from service.cli.output import JsonFlag, show
 from service.settings import Settings
 
@@ -13,8 +14,7 @@ app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 def upgrade_command(as_json: JsonFlag = False) -> None:
     """Bring the database up to what this program needs; safe to run again."""
     settings = Settings()
-    if settings.database_url is None:
-        settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    open_database(settings).dispose()
     revision = upgrade(settings.database)
     show(
         {"revision": revision},
@@ -26,7 +26,7 @@ def upgrade_command(as_json: JsonFlag = False) -> None:
 @app.command("status")
 def status_command(as_json: JsonFlag = False) -> None:
     """Show the revision of the database, and the one that this program needs."""
-    database = create_engine_for(Settings().database)
+    database = open_database(Settings())
     try:
         found = current(database)
     finally:

@@ -9,8 +9,9 @@ import typer
 from sqlmodel import Session
 
 from models.actors import Actor
-from models.database import create_engine_for, require_migrated, transaction
+from models.database import require_migrated, transaction
 from service.accounts import ensure_operator
+from service.assembly import open_database
 from service.local import local_settings
 from service.settings import Settings
 
@@ -28,7 +29,7 @@ def settings_for(data: Path | None) -> Settings:
 @contextmanager
 def operator_session(data: Path | None) -> Iterator[tuple[Session, Actor]]:
     """Open a writing transaction as the command line's own actor; committed at the end."""
-    database = create_engine_for(settings_for(data).database)
+    database = open_database(settings_for(data))
     try:
         require_migrated(database)
         with transaction(database) as session:

@@ -59,7 +59,7 @@ def serve(
                 _run(runtime, listener, {}, as_json=as_json)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(_number: int, _frame: FrameType | None) -> None:
     """Leave through all open contexts, so that worker and local AWS end in order.
 
     uvicorn raises the signal again once it has stopped serving, so that this is reached both

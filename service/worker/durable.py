@@ -8,11 +8,13 @@ steps are ids and failure codes, so that its file never holds a secret.
 import logging
 import threading
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.worker.steps import FailureReference, Steps
 
@@ -24,7 +26,15 @@ Raise it when the order or the names of the steps change."""
 
 RECOVERY_ATTEMPTS = 5
 
-_GIVEN_UP = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "CANCELLED")
+_UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")
+
+
+class Stage(Enum):
+    """Where a workflow stands; what has ended can't be started again under its name."""
+
+    unknown = "unknown"
+    under_way = "under way"
+    ended = "ended"
 
 
 class DurableRunner:
@@ -60,13 +70,17 @@ class DurableRunner:
         DBOS.launch()
 
     def start(self, operation_id: str) -> None:
-        """Start the operation's workflow, unless it has one already."""
+        """Start the operation's workflow; one that was started before is left as it is."""
         with self._lock:
             if operation_id in self._running:
                 return
             self._running.add(operation_id)
-        with SetWorkflowID(operation_id):
-            DBOS.start_workflow(self._workflow, operation_id)
+        try:
+            with SetWorkflowID(operation_id):
+                DBOS.start_workflow(self._workflow, operation_id)
+        except (dbos_error.DBOSException, SQLAlchemyError):
+            log.exception("operation %s could not be started; the sweeper will", operation_id)
+            self._forget(operation_id)
 
     def running(self) -> int:
         """Return how many operations this process works on."""
@@ -78,10 +92,12 @@ class DurableRunner:
         with self._lock:
             return operation_id in self._running
 
-    def given_up(self, operation_id: str) -> bool:
-        """Tell whether the operation's workflow ended without ending the operation."""
+    def stage_of(self, operation_id: str) -> Stage:
+        """Tell where the operation's workflow stands."""
         status = DBOS.get_workflow_status(operation_id)
-        return status is not None and status.status in _GIVEN_UP
+        if status is None:
+            return Stage.unknown
+        return Stage.under_way if status.status in _UNDER_WAY else Stage.ended
 
     def stop(self, timeout: int) -> None:
         """Let steps that run end, at most ``timeout`` seconds, and stop."""
@@ -93,9 +109,12 @@ class DurableRunner:
         try:
             self._run(operation_id)
         finally:
-            with self._lock:
-                self._running.discard(operation_id)
+            self._forget(operation_id)
             self._on_end(operation_id)
+
+    def _forget(self, operation_id: str) -> None:
+        with self._lock:
+            self._running.discard(operation_id)
 
     def _run(self, operation_id: str) -> None:
         steps = self._steps

@@ -68,6 +68,10 @@ class Steps:
         self._services = services
         self._journal = journal
 
+    def _ended(self, operation_id: str) -> bool:
+        with transaction(self._services.database, write=False) as session:
+            return session.get_one(Operation, operation_id).finished_at is not None
+
     def kind_of(self, operation_id: str) -> str:
         """Return which operation this is."""
         with transaction(self._services.database, write=False) as session:
@@ -202,8 +206,11 @@ class Steps:
     def broken(self, operation_id: str) -> None:
         """End an operation that broke on a fault of our own, or that was given up.
 
-        An opening is rolled back; a closing stays where it is, with its keys off.
+        An opening is rolled back; a closing stays where it is, with its keys off. What has ended
+        meanwhile is left alone.
         """
+        if self._ended(operation_id):
+            return
         sentence = "The service failed within; its log has the details under the operation's id."
         failure = FailureReference(code="InternalError", detail=sentence)
         if self.kind_of(operation_id) == "close":

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from models.database import transaction
 from models.operations import Operation, OperationState
 from service.context import Services
-from service.worker.durable import DurableRunner
+from service.worker.durable import DurableRunner, Stage
 from service.worker.journal import Journal
 from service.worker.steps import Steps
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 30
+
+_WORKABLE = (OperationState.pending, OperationState.running)
 
 
 class WorkerSlot:
@@ -90,22 +92,26 @@ class Worker:
             self._sweep_now.clear()
 
     def _sweep(self) -> None:
-        room = self._limit - self._durable.running()
-        if room <= 0:
-            return
-        pending = (
-            select(Operation.id)
-            .where(Operation.state == OperationState.pending)
+        """Start what nobody started, in turn; end what its workflow left unended."""
+        unfinished = (
+            select(Operation.id, Operation.state)
+            .where(col(Operation.state).in_(_WORKABLE))
             .order_by(col(Operation.created_at))
-            .limit(room)
         )
-        running = select(Operation.id).where(Operation.state == OperationState.running)
         with transaction(self._services.database, write=False) as session:
-            waiting = session.exec(pending).all()
-            begun = session.exec(running).all()
-        for operation_id in waiting:
+            found = session.exec(unfinished).all()
+        for operation_id, state in found:
+            if self._durable.works_on(operation_id):
+                continue
+            room = self._durable.running() < self._limit
+            if state is OperationState.pending and not room:
+                return
+            self._take_up(operation_id, OperationState(state))
+
+    def _take_up(self, operation_id: str, state: OperationState) -> None:
+        stage = self._durable.stage_of(operation_id)
+        if stage is Stage.ended:
+            log.error("operation %s was given up by the durable engine", operation_id)
+            self._steps.broken(operation_id)
+        elif stage is Stage.unknown and state is OperationState.pending:
             self._durable.start(operation_id)
-        for operation_id in begun:
-            if not self._durable.works_on(operation_id) and self._durable.given_up(operation_id):
-                log.error("operation %s was given up by the durable engine", operation_id)
-                self._steps.broken(operation_id)

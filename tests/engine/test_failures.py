@@ -40,6 +40,7 @@ def test_a_failed_create_leaves_the_others_recorded(workbench: Workbench, inline
     assert "AccessDenied: not authorized to perform iam:CreateAccessKey" in text
     assert "urn:pulumi:ABC-LLC::handover-clients::aws:iam/accessKey:AccessKey::key-1" in text
     assert type(failure.value) is auto.CommandError
+    assert "has terminated" not in text, "the program's complaint about the end is no news"
     assert pending(workbench) == []
     made = {name for kind, name in workbench.cloud.things}
     recorded = {item["id"] for item in workbench.latest()["resources"] if item["custom"]}
@@ -132,6 +133,37 @@ def test_a_program_that_raises(workbench: Workbench, inline: bool) -> None:
         workbench.stack(program, inline=inline).up()
     assert "Traceback" in str(failure.value)
     assert workbench.stack().history()[0].result == "failed"
+
+
+def test_what_a_failing_program_has_begun_is_awaited(workbench: Workbench) -> None:
+    """The lock must not be given back, nor the state closed, while a resource is being made."""
+    begun = threading.Event()
+    workbench.cloud.refuse = Waiting(begun)  # type: ignore[assignment]
+
+    def program() -> None:
+        aws.s3.BucketObjectv2("slow", bucket="b", key="k", content="")
+        aws.iam.User("user", name="fails")
+
+    with pytest.raises(auto.CommandError, match="AccessDenied"):
+        workbench.stack(program).up()
+    assert ("aws:s3/bucketObjectv2:BucketObjectv2", "slow") in workbench.cloud.things
+    assert workbench.resource("slow")["id"] == "slow"
+    assert pending(workbench) == []
+
+
+class Waiting:
+    """Refuses the user once the object is being made, and lets the object take its time."""
+
+    def __init__(self, begun: threading.Event) -> None:
+        self.begun = begun
+
+    def get(self, key: tuple[str, str]) -> Exception | None:
+        if key == ("create", "slow"):
+            self.begun.set()
+            time.sleep(0.3)
+            return None
+        self.begun.wait(10)
+        return DENIED
 
 
 def test_a_program_that_raises_deletes_nothing(workbench: Workbench) -> None:
@@ -392,3 +424,52 @@ def test_backups_and_history_stay_bounded(workbench: Workbench) -> None:
     assert len(stack.history()) == 14
     history = workbench.state / ".pulumi/history" / PROJECT / "ABC-LLC"
     assert len(list(history.glob("*.checkpoint.json"))) == 10
+
+
+def replaced_first(path: str, *, with_user: bool = True) -> None:
+    """A user that is deleted before it is replaced, and two things that depend on it."""
+    if not with_user:
+        return
+    first = pulumi.ResourceOptions(delete_before_replace=True)
+    user = aws.iam.User("user", name="ada", path=path, opts=first)
+    aws.iam.UserPolicy("policy", user=user.arn, name="policy", policy="{}")
+    after = pulumi.ResourceOptions(depends_on=[user])
+    aws.s3.BucketObjectv2("bystander", bucket="b", key="k", content="", opts=after)
+
+
+def test_a_replacement_that_got_half_way_is_finished(workbench: Workbench) -> None:
+    workbench.stack(lambda: replaced_first("/a/")).up()
+    workbench.cloud.refuse["create", "ada"] = DENIED
+    with pytest.raises(auto.CommandError, match="AccessDenied"):
+        workbench.stack(lambda: replaced_first("/b/")).up()
+    assert workbench.resource("user")["pendingReplacement"] is True
+    assert workbench.resource("policy")["pendingReplacement"] is True
+    assert "pendingReplacement" not in workbench.resource("bystander")
+    workbench.cloud.refuse.clear()
+    workbench.cloud.log.clear()
+    workbench.stack(lambda: replaced_first("/b/")).up()
+    assert workbench.cloud.log == [("create", "ada"), ("create", "policy")]
+    assert not any(item.get("pendingReplacement") for item in workbench.latest()["resources"])
+
+
+def test_a_replacement_that_got_half_way_and_is_no_longer_wanted(workbench: Workbench) -> None:
+    workbench.stack(lambda: replaced_first("/a/")).up()
+    workbench.cloud.refuse["create", "ada"] = DENIED
+    with pytest.raises(auto.CommandError, match="AccessDenied"):
+        workbench.stack(lambda: replaced_first("/b/")).up()
+    workbench.cloud.log.clear()
+    workbench.stack(lambda: replaced_first("/b/", with_user=False)).up()
+    assert workbench.cloud.log == [("delete", "bystander")]
+    assert len(workbench.latest()["resources"]) == 1
+
+
+def test_a_half_way_replacement_can_be_destroyed(workbench: Workbench) -> None:
+    workbench.stack(lambda: replaced_first("/a/")).up()
+    workbench.cloud.refuse["create", "ada"] = DENIED
+    stack = workbench.stack(lambda: replaced_first("/b/"))
+    with pytest.raises(auto.CommandError, match="AccessDenied"):
+        stack.up()
+    workbench.cloud.log.clear()
+    stack.destroy()
+    assert workbench.cloud.log == [("delete", "bystander")]
+    assert "resources" not in workbench.latest()

@@ -25,6 +25,8 @@ from engine.durations import parse_duration
 from engine.errors import CheckpointError, EngineError, UnsupportedError
 from engine.files import link_or_copy, write_atomically
 from engine.properties import (
+    SECRET_SIGNATURE,
+    SIGNATURE_KEY,
     Secret,
     from_struct,
     path_keys,
@@ -34,6 +36,7 @@ from engine.properties import (
     with_secrets_of,
 )
 from engine.secrets import PassphraseSecrets
+from engine.serialization import resource_from_json, resource_to_json
 from engine.snapshots import SnapshotManager
 from engine.state import ResourceState, Snapshot
 from engine.steps import Op, Step
@@ -89,6 +92,21 @@ def test_fields_of_the_official_program_are_carried_along(salt: str) -> None:
     data = CheckpointEncoder("organization/p/s", secrets).encode(Snapshot((state,)))
     read = decode_checkpoint(data, "here", lambda _: secrets).snapshot.resources[0]
     assert read.extra == {"sourcePosition": "project:///main.py#3"}
+
+
+def test_a_secret_inside_a_secret_is_read_as_the_official_program_writes_it(salt: str) -> None:
+    secrets = PassphraseSecrets(salt, PASSPHRASE)
+    inner = {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": json.dumps("deep")}
+    outer = {
+        SIGNATURE_KEY: SECRET_SIGNATURE,
+        "ciphertext": secrets.encrypt(json.dumps({"a": inner})),
+    }
+    item = {"urn": resource("a").urn, "type": "t:m:T", "custom": True, "inputs": {"p": outer}}
+    state = resource_from_json(item, secrets)
+    assert plain(state.inputs) == {"p": {"a": "deep"}}
+    written = resource_to_json(state, secrets.encrypt)
+    assert "deep" not in json.dumps(written)
+    assert plain(resource_from_json(written, secrets).inputs) == {"p": {"a": "deep"}}
 
 
 @pytest.mark.parametrize(

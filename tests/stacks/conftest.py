@@ -13,8 +13,10 @@ from stacks.client import AreaInputs, KeyGeneration
 from stacks.foundation import FoundationInputs
 from stacks.foundation_stack import Foundation
 
-BUCKET = "legit-health-clients"
-GROUP = "Clients"
+# Names of their own: other houses' tests share the local AWS and have a foundation there too.
+BUCKET = "stacks-legit-health-clients"
+GROUP = "StacksClients"
+BOUNDARY = "stacks-client-boundary"
 
 NewArea = Callable[..., AreaInputs]
 
@@ -38,7 +40,8 @@ def stacks(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Sta
 @pytest.fixture(scope="session")
 def inputs(areas_without_foundation: Areas) -> FoundationInputs:
     """The inputs of the foundation of this test process."""
-    return FoundationInputs(BUCKET, "eu-west-1", areas_without_foundation.account(), GROUP)
+    account = areas_without_foundation.account()
+    return FoundationInputs(BUCKET, "eu-west-1", account, GROUP, BOUNDARY)
 
 
 @pytest.fixture(scope="session")

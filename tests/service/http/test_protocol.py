@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,11 @@ from service.intents import Requester
 from tests.service.http.conftest import TokenFactory, caller
 
 Request = dict[str, Any]
+
+
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the access log so far."""
+    return [r.getMessage() for r in caplog.records if r.name == "handover.access"]
 
 
 def raw(address: str, request: bytes) -> bytes:
@@ -215,7 +221,11 @@ def test_access_log_holds_no_names(
         api.get("/v1/clients/ABC-LLC")
         api.get("/v1/clients", params={"name": "Lovelace"})
         api.delete("/v1/clients/ABC-LLC", params={"reason": "Lovelace left"})
-    lines = [r.getMessage() for r in caplog.records if r.name == "handover.access"]
+        # A line is written once the answer is out, so that the last one may come after it.
+        deadline = time.monotonic() + 5
+        while len(access_lines(caplog)) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    lines = access_lines(caplog)
     assert len(lines) == 4
     assert "GET /v1/clients/{slug} 200" in lines[1]
     assert not any(word in caplog.text for word in ("ABC", "Lovelace", "hnd_"))

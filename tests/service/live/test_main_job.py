@@ -3,6 +3,7 @@
 import concurrent.futures
 import csv
 import io
+import json
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -147,7 +148,9 @@ def test_a_refusal_in_the_middle_is_rolled_back_and_the_same_request_works_after
     request = new_client()
     slug = request["legal_name"].replace(" ", "-")
     iam = root(served, "iam")
+    policy = iam.get_group_policy(GroupName="Clients", PolicyName="deny-session-tokens")
     iam.delete_group_policy(GroupName="Clients", PolicyName="deny-session-tokens")
+    assert api.get("/readyz").status_code == 503
     members = iam.get_group(GroupName="Clients")["Users"]
     for member in members:
         iam.remove_user_from_group(GroupName="Clients", UserName=member["UserName"])
@@ -166,6 +169,11 @@ def test_a_refusal_in_the_middle_is_rolled_back_and_the_same_request_works_after
         assert api.get(f"/v1/clients/{slug}").json()["state"] == "failed"
     finally:
         iam.create_group(GroupName="Clients")
+        iam.put_group_policy(
+            GroupName="Clients",
+            PolicyName="deny-session-tokens",
+            PolicyDocument=json.dumps(policy["PolicyDocument"]),
+        )
         for member in members:
             iam.add_user_to_group(GroupName="Clients", UserName=member["UserName"])
     assert opened(api, request)["state"] == "open"

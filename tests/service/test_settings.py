@@ -1,0 +1,113 @@
+"""Configuration: what is required, what is refused, and that a trial never reaches production."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from models.countries import EU_REGIONS
+from service.cli.main import settings_sentence
+from service.local import local_settings
+from service.settings import Settings
+
+REQUIRED = {
+    "HANDOVER_ORGANISATION_NAME": "Test Ltd",
+    "HANDOVER_DPO_CONTACT": "dpo@test.example",
+    "HANDOVER_HELP_CONTACT": "help@test.example",
+    "HANDOVER_TIME_ZONE": "Europe/Madrid",
+    "HANDOVER_BUCKET": "test-clients",
+    "HANDOVER_REGION": "eu-south-2",
+    "HANDOVER_PASSPHRASE": "of the test",
+}
+
+
+@pytest.fixture(autouse=True)
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set what is required, in a folder without a ``.env``."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_environment_is_enough() -> None:
+    """SP-18: the bucket's name is configuration."""
+    settings = Settings()
+    assert (settings.bucket, settings.region) == ("test-clients", "eu-south-2")
+    assert settings.engine == "auto"
+
+
+def test_a_dotenv_file_counts(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HANDOVER_GROUP=Partners\nUNRELATED=1\n")
+    assert Settings().group == "Partners"
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_each_required_setting_is_named_when_it_is_missing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No secret has a default (PB-13)."""
+    monkeypatch.delenv(name)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert name in settings_sentence(caught.value)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-2", "eu-central-2", "mars-1"])
+def test_a_region_outside_the_union_is_refused(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SP-03: London and Zurich are not in the European Union."""
+    monkeypatch.setenv("HANDOVER_REGION", region)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    sentence = settings_sentence(caught.value)
+    assert "HANDOVER_REGION" in sentence
+    assert "eu-west-1" in sentence
+
+
+@pytest.mark.parametrize("region", sorted(EU_REGIONS))
+def test_each_region_of_the_union_is_taken(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SP-03."""
+    monkeypatch.setenv("HANDOVER_REGION", region)
+    assert Settings().region == region
+
+
+def test_a_wrong_value_is_told_without_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDOVER_TIME_ZONE", "Atlantis/Capital")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    sentence = settings_sentence(caught.value)
+    assert "HANDOVER_TIME_ZONE is not an IANA time zone" in sentence
+    assert "Atlantis" not in sentence
+
+
+def test_secrets_are_not_printed() -> None:
+    """PB-13."""
+    assert "of the test" not in repr(Settings())
+
+
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDOVER_PROFILES_ALLOWED", "hardened, read-only")
+    assert [profile.value for profile in Settings().profiles_allowed] == ["hardened", "read-only"]
+
+
+def test_local_mode_does_not_reach_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RX-07: a trial started with production's environment stays in its folder."""
+    for name, value in {
+        "HANDOVER_DATABASE_URL": "postgresql://production/handover",
+        "HANDOVER_BACKEND_URL": "s3://production-state",
+        "HANDOVER_SECRETS_PROVIDER": "awskms://alias/production",
+        "HANDOVER_KEYRING_FILE": "/etc/handover/sealing.json",
+        "HANDOVER_ALLOW_EMBEDDED_ON_AWS": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = local_settings(tmp_path / "data")
+    inside = str(tmp_path / "data")
+    assert settings.database.startswith(f"sqlite:///{inside}")
+    assert settings.state_url.startswith(f"file://{inside}")
+    assert str(settings.keyring).startswith(inside)
+    assert settings.secrets_provider == "passphrase"
+    assert not settings.allow_embedded_on_aws
+    assert settings.region == "eu-west-1"

@@ -1,0 +1,200 @@
+"""The worker in this process: what nobody starts, what breaks, and what was given up."""
+
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sqlmodel import delete, select
+
+from engine.localaws import LocalAws
+from models.access_keys import AccessKey, AccessKeyStatus
+from models.actors import Actor
+from models.audit import AuditEvent, verify_chain
+from models.clients import Client, ClientState, Contract, ContractKind, Signer
+from models.database import transaction
+from models.names import entity_key, reference_key, slug_key
+from models.operations import Operation, OperationKind, OperationState
+from models.records import Record
+from service.accounts import ensure_operator
+from service.assembly import Runtime, build_areas, build_foundation, running
+from service.local import prepare
+from service.worker.journal import Journal
+from service.worker.steps import Steps
+
+DEADLINE = 30.0
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, local_aws: LocalAws) -> Iterator[Runtime]:
+    """The service's parts with a real worker, on a folder of its own."""
+    settings = prepare(tmp_path / "data")
+    areas = build_areas(settings, local_aws.environment())
+    if not areas.readiness().foundation:
+        build_foundation(settings, areas).up()
+    with running(settings, local_aws.environment()) as parts:
+        yield parts
+
+
+def wish(runtime: Runtime, slug: str) -> str:
+    """Write the wish for an area as the API does, and tell no worker; return its operation."""
+    with transaction(runtime.services.database) as session:
+        operator = ensure_operator(session)
+        client = client_row(slug, operator)
+        contract = Contract(
+            client_id=client.id,
+            kind=ContractKind.dpa,
+            reference=slug,
+            reference_key=reference_key(slug),
+            signed_on=date(2026, 1, 15),
+            jurisdiction="ES",
+        )
+        operation = Operation(
+            client_id=client.id, kind=OperationKind.open, requested_by=operator.id
+        )
+        session.add_all(
+            [
+                client,
+                contract,
+                Signer(contract_id=contract.id, full_name="Ada Lovelace", email="a@abc.example"),
+                AccessKey(client_id=client.id, generation=1),
+                operation,
+            ]
+        )
+        return operation.id
+
+
+def client_row(slug: str, owner: Actor) -> Client:
+    return Client(
+        slug=slug,
+        slug_key=slug_key(slug),
+        legal_name=slug,
+        entity_key=entity_key(slug),
+        purpose="to be tested",
+        data_categories=["images"],
+        owner_actor_id=owner.id,
+        bucket="legit-health-clients",
+        prefix=f"{slug}/",
+        region="eu-west-1",
+        user_name=slug,
+    )
+
+
+def ended(runtime: Runtime, operation_id: str) -> tuple[Operation, Client]:
+    """Wait until the operation has ended; return it with its client."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        with transaction(runtime.services.database, write=False) as session:
+            operation = session.get_one(Operation, operation_id)
+            if operation.finished_at is not None:
+                return operation, session.get_one(Client, operation.client_id)
+        time.sleep(0.05)
+    raise AssertionError(f"operation {operation_id} has not ended")
+
+
+def exists(iam: Any, user: str) -> bool:
+    try:
+        iam.get_user(UserName=user)
+    except ClientError:
+        return False
+    return True
+
+
+def test_the_sweeper_starts_what_nobody_started(runtime: Runtime, unique: str, iam: Any) -> None:
+    """Our table is the truth: a pending operation without a workflow is found."""
+    operation, client = ended(runtime, wish(runtime, unique))
+    assert (operation.state, client.state) == (OperationState.succeeded, ClientState.open)
+    assert operation.progress_done == operation.progress_total == 5
+    assert exists(iam, unique)
+
+
+def test_an_operation_that_breaks_within_is_rolled_back_and_says_so(
+    runtime: Runtime, unique: str, iam: Any
+) -> None:
+    """A fault of our own after AWS was changed: nothing stays, and the operation ends."""
+    operation_id = wish(runtime, unique)
+    with transaction(runtime.services.database) as session:
+        session.exec(delete(Signer))
+    operation, client = ended(runtime, operation_id)
+    assert (operation.state, client.state) == (OperationState.failed, ClientState.failed)
+    assert operation.failure_code == "InternalError"
+    assert "User user" in operation.rolled_back
+    assert not exists(iam, unique)
+    with transaction(runtime.services.database, write=False) as session:
+        [key] = session.exec(select(AccessKey)).all()
+        assert (key.status, key.secret) == (AccessKeyStatus.deleted, None)
+        assert session.exec(select(Record)).all() == []
+
+
+def test_what_the_durable_engine_gave_up_is_ended(runtime: Runtime, unique: str, iam: Any) -> None:
+    """A workflow that ended without ending its operation blocks nobody for ever."""
+    operation_id = wish(runtime, unique)
+    ended(runtime, operation_id)
+    with transaction(runtime.services.database) as session:
+        operation = session.get_one(Operation, operation_id)
+        operation.state, operation.finished_at = OperationState.running, None
+        session.get_one(Client, operation.client_id).state = ClientState.opening
+    operation, _ = ended(runtime, operation_id)
+    assert operation.failure_code == "InternalError"
+    assert not exists(iam, unique)
+
+
+def test_what_has_ended_is_left_alone(runtime: Runtime, unique: str, iam: Any) -> None:
+    """A sweeper that comes late must not roll back an area that is open."""
+    operation_id = wish(runtime, unique)
+    ended(runtime, operation_id)
+    journal = Journal(runtime.services.database, runtime.services.hub)
+    Steps(runtime.services, journal).broken(operation_id)
+    journal.close()
+    operation, client = ended(runtime, operation_id)
+    assert (operation.state, client.state) == (OperationState.succeeded, ClientState.open)
+    assert exists(iam, unique)
+
+
+def test_each_step_may_run_again(runtime: Runtime, unique: str, iam: Any) -> None:
+    """Killed after its effect and before its note, a step runs twice: one key, one record."""
+    operation_id = wish(runtime, unique)
+    ended(runtime, operation_id)
+    with transaction(runtime.services.database) as session:
+        operation = session.get_one(Operation, operation_id)
+        operation.state, operation.finished_at = OperationState.running, None
+        session.get_one(Client, operation.client_id).state = ClientState.opening
+        operation.attempts = 0
+    journal = Journal(runtime.services.database, runtime.services.hub)
+    steps = Steps(runtime.services, journal)
+    for _ in range(2):
+        assert steps.make(operation_id) is None
+        assert steps.prove(operation_id) is None
+    steps.opened(operation_id)
+    steps.opened(operation_id)
+    journal.close()
+    assert len(iam.list_access_keys(UserName=unique)["AccessKeyMetadata"]) == 1
+    with transaction(runtime.services.database, write=False) as session:
+        assert len(session.exec(select(Record)).all()) == 1
+
+
+def test_the_work_is_audited_in_the_name_of_who_asked(runtime: Runtime, unique: str) -> None:
+    """RX-17: record and opening are in the chain, under the asking actor."""
+    operation, _ = ended(runtime, wish(runtime, unique))
+    with transaction(runtime.services.database, write=False) as session:
+        events = session.exec(select(AuditEvent)).all()
+        assert {"record.created", "client.opened"} <= {event.action for event in events}
+        assert {event.actor_id for event in events} == {operation.requested_by}
+        assert verify_chain(session).ok
+
+
+def test_no_secret_is_in_what_the_durable_engine_keeps(
+    runtime: Runtime, unique: str, tmp_path: Path
+) -> None:
+    """PB-13: steps hand on references, so the engine's own file holds no secret."""
+    _, client = ended(runtime, wish(runtime, unique))
+    with transaction(runtime.services.database, write=False) as session:
+        [key] = session.exec(select(AccessKey).where(AccessKey.client_id == client.id)).all()
+        secret = key.open_secret(runtime.services.keyring)
+    assert secret
+    files = list((tmp_path / "data").glob("operations.db*"))
+    assert files
+    assert not [file for file in files if secret.encode() in file.read_bytes()]
