@@ -1,10 +1,10 @@
 """Operations: wishes to change an area, their events, and the function that moves their state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Index, text
 from sqlalchemy.orm import declared_attr, object_session
@@ -198,29 +198,37 @@ def begin_attempt(operation: Operation) -> None:
     transition(operation, OperationState.running)
 
 
+class NewEvent(NamedTuple):
+    """An event that is to be appended; `data` is shown to whoever may read the operation."""
+
+    kind: EventKind
+    data: dict[str, Any]
+    at: datetime
+
+
 def add_event(
     operation: Operation, kind: EventKind, data: dict[str, Any], *, at: datetime | None = None
 ) -> OperationEvent:
-    """Append an event to the operation's stream, in the caller's transaction.
+    """Append one event to the operation's stream, in the caller's transaction; no secrets."""
+    [event] = add_events(operation, [NewEvent(kind, data, at or utc_now())])
+    return event
 
-    `data` is shown to whoever may read the operation: no secrets.
-    """
+
+def add_events(operation: Operation, new: Sequence[NewEvent]) -> list[OperationEvent]:
+    """Append events to the operation's stream in their order, in the caller's transaction."""
     session = _session_of(operation)
     session.flush()
     # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
     session.exec(select(Operation.id).where(Operation.id == operation.id).with_for_update())
     latest = select(func.max(col(OperationEvent.sequence)))
-    highest = session.exec(latest.where(OperationEvent.operation_id == operation.id)).one()
-    event = OperationEvent(
-        operation_id=operation.id,
-        sequence=(highest or 0) + 1,
-        kind=kind,
-        data=data,
-        at=at or utc_now(),
-    )
-    session.add(event)
+    highest = session.exec(latest.where(OperationEvent.operation_id == operation.id)).one() or 0
+    events = [
+        OperationEvent(operation_id=operation.id, sequence=highest + number, **event._asdict())
+        for number, event in enumerate(new, start=1)
+    ]
+    session.add_all(events)
     session.flush()
-    return event
+    return events
 
 
 def unfinished_operation(session: Session, client_id: str) -> Operation | None:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from engine.command import EmbeddedCommand
 from pulumi import automation as auto
 from pulumi.automation import errors as auto_errors
 from pulumi.automation import events as auto_events
 
+from engine.command import EmbeddedCommand
 from stacks.events import (
     Drift,
     EventLog,
@@ -137,14 +137,16 @@ class Stacks:
 
     def engine_version(self) -> str:
         """Return the version of Pulumi that the engine is, or is compatible with."""
-        return str(self._command(None).version)
+        embedded = self.engine == "embedded"
+        command = EmbeddedCommand() if embedded else self._official_command()
+        return str(command.version)
 
     def up(self, program: Program, on_progress: OnProgress = ignore_progress) -> StackOutputs:
         """Make AWS what the program says and return the outputs; raises `StackError`."""
         log = EventLog(on_progress)
         with self._run(program, log) as stack:
             result = stack.up(
-                on_event=_listener(log),
+                on_event=self._listener(log),
                 parallel=self.backend.parallel,
                 suppress_outputs=True,
                 color="never",
@@ -166,7 +168,7 @@ class Stacks:
     def _preview(self, program: Program, name: str) -> list[PlannedChange]:
         log = EventLog()
         with self._run(program, log, name) as stack:
-            stack.preview(on_event=_listener(log), color="never")
+            stack.preview(on_event=self._listener(log), color="never")
         return log.planned()
 
     def preview_destroy(self, program: Program) -> list[PlannedChange]:
@@ -175,7 +177,7 @@ class Stacks:
             return []
         log = EventLog()
         with self._run(program, log) as stack:
-            stack.preview_destroy(on_event=_listener(log), color="never")
+            stack.preview_destroy(on_event=self._listener(log), color="never")
         return log.planned()
 
     def drift(self, program: Program) -> list[Drift]:
@@ -184,7 +186,7 @@ class Stacks:
             return []
         log = EventLog()
         with self._run(program, log) as stack:
-            stack.preview_refresh(on_event=_listener(log), color="never")
+            stack.preview_refresh(on_event=self._listener(log), color="never")
         return log.drift()
 
     def destroy(self, program: Program, on_progress: OnProgress = ignore_progress) -> None:
@@ -194,14 +196,18 @@ class Stacks:
         log = EventLog(on_progress)
         with self._run(program, log) as stack:
             stack.destroy(
-                on_event=_listener(log), parallel=self.backend.parallel, color="never", remove=True
+                on_event=self._listener(log),
+                parallel=self.backend.parallel,
+                color="never",
+                remove=True,
             )
 
     def exists(self, program: Program) -> bool:
         """Tell whether the backend has the program's stack."""
-        with self._translated(program, EventLog()):
+        log = EventLog()
+        with self._translated(program, log):
             try:
-                auto.select_stack(program.stack_name, **self._arguments(program))
+                auto.Stack.select(program.stack_name, self._workspace(program, log))
             except auto_errors.StackNotFoundError:
                 return False
             return True
@@ -223,9 +229,13 @@ class Stacks:
     def _run(
         self, program: Program, log: EventLog, name: str | None = None
     ) -> Iterator[auto.Stack]:
-        stack_name = name or program.stack_name
         with self._translated(program, log):
-            yield auto.create_or_select_stack(stack_name, **self._arguments(program))
+            workspace = self._workspace(program, log)
+            yield auto.Stack.create_or_select(name or program.stack_name, workspace)
+
+    def _listener(self, log: EventLog) -> Callable[[auto_events.EngineEvent], None] | None:
+        """Return what the Automation API is to call; the embedded engine calls the log itself."""
+        return log_listener(log) if self.engine == "official" else None
 
     @contextmanager
     def _translated(self, program: Program, log: EventLog) -> Iterator[None]:
@@ -240,21 +250,26 @@ class Stacks:
             diagnostics = log.errors or [("", _last_words(error))]
             raise StackError(program.stack_name, classify(diagnostics)) from error
 
-    def _arguments(self, program: Program) -> dict[str, Any]:
-        return {
-            "project_name": program.project_name,
-            "program": program,
-            "opts": auto.LocalWorkspaceOptions(
-                work_dir=str(self._work_directory(program.project_name)),
-                env_vars=self._variables,
-                secrets_provider=self.backend.secrets_provider,
-                pulumi_command=self._command(program),
-            ),
-        }
+    def _workspace(self, program: Program, log: EventLog) -> auto.LocalWorkspace:
+        """Return the program's workspace.
 
-    def _command(self, program: Program | None) -> auto.PulumiCommand:
-        if self.backend.engine == "embedded":
-            return EmbeddedCommand(program=program)
+        The embedded engine is given program and listener directly: the Automation API would serve
+        each over gRPC on loopback, which takes longer than all that the engine itself does.
+        """
+        embedded = self.engine == "embedded"
+        return auto.LocalWorkspace(
+            work_dir=str(self._work_directory(program.project_name)),
+            program=None if embedded else program,
+            env_vars=self._variables,
+            secrets_provider=self.backend.secrets_provider,
+            pulumi_command=(
+                EmbeddedCommand(program=program, on_event=_raw_listener(log))
+                if embedded
+                else self._official_command()
+            ),
+        )
+
+    def _official_command(self) -> auto.PulumiCommand:
         with self._setup:
             if self._official is None:
                 self._official = auto.PulumiCommand()
@@ -289,7 +304,13 @@ def _last_words(error: auto_errors.CommandError) -> str:
     return lines[-1].split("error:", 1)[1].strip() if lines else "The engine reported an error."
 
 
-def _listener(log: EventLog) -> Callable[[auto_events.EngineEvent], None]:
+def _raw_listener(log: EventLog) -> Callable[[dict[str, Any]], None]:
+    """Return a listener for events as the engine writes them."""
+    listen = log_listener(log)
+    return lambda event: listen(auto_events.EngineEvent.from_json(event))
+
+
+def log_listener(log: EventLog) -> Callable[[auto_events.EngineEvent], None]:
     """Return a listener that turns engine events into the log's entries."""
 
     def listen(event: auto_events.EngineEvent) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import iam, s3
+
+# By name: the package loads a module at its first use, which two threads must not do at once.
+from pulumi_aws.iam import AccessKey, User, UserGroupMembership, UserPolicy
+from pulumi_aws.s3 import BucketObjectv2
 
 from stacks.policies import area_policy, compact
 
@@ -79,15 +82,15 @@ class ClientProgram:
         """Register the resources and export what the record needs."""
         area = self.inputs
         self._placeholder()
-        user = iam.User(
+        user = User(
             "user",
             name=area.user_name,
             permissions_boundary=area.boundary_arn,
             force_destroy=True,
             tags=area.tags(),
         )
-        membership = iam.UserGroupMembership("membership", user=user.name, groups=[area.group])
-        policy = iam.UserPolicy(
+        membership = UserGroupMembership("membership", user=user.name, groups=[area.group])
+        policy = UserPolicy(
             "policy",
             name=area.policy_name,
             user=user.name,
@@ -99,7 +102,7 @@ class ClientProgram:
 
     def _placeholder(self) -> None:
         area = self.inputs
-        s3.BucketObjectv2(
+        BucketObjectv2(
             "placeholder",
             bucket=area.bucket,
             key=area.placeholder_key,
@@ -107,12 +110,10 @@ class ClientProgram:
             content_type="application/x-directory",
         )
 
-    def _keys(
-        self, user: iam.User, limits: list[pulumi.Resource]
-    ) -> Mapping[KeyGeneration, iam.AccessKey]:
+    def _keys(self, user: User, limits: list[pulumi.Resource]) -> Mapping[KeyGeneration, AccessKey]:
         # A key never exists before what limits it, and goes before it goes.
         return {
-            key: iam.AccessKey(
+            key: AccessKey(
                 key.logical_name,
                 user=user.name,
                 status="Active" if key.active else "Inactive",
@@ -121,7 +122,7 @@ class ClientProgram:
             for key in self.inputs.keys
         }
 
-    def _export(self, keys: Mapping[KeyGeneration, iam.AccessKey]) -> None:
+    def _export(self, keys: Mapping[KeyGeneration, AccessKey]) -> None:
         area = self.inputs
         pulumi.export("bucket", area.bucket)
         pulumi.export("prefix", area.prefix)

@@ -16,6 +16,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.operations import OperationKind
 from service.worker.steps import FailureReference, Steps
 
 log = logging.getLogger(__name__)
@@ -119,9 +120,9 @@ class DurableRunner:
     def _run(self, operation_id: str) -> None:
         steps = self._steps
         # No step of the engine's, so that each recovery counts as an attempt.
-        steps.begin(operation_id)
+        kind = steps.begin(operation_id)
         try:
-            if steps.kind_of(operation_id) == "close":
+            if kind is OperationKind.close:
                 self._close(operation_id)
             else:
                 self._open(operation_id)
@@ -135,11 +136,9 @@ class DurableRunner:
     def _open(self, operation_id: str) -> None:
         steps = self._steps
         failure = _step("make", steps.make, operation_id) or _step(
-            "prove", steps.prove, operation_id
+            "hand out", steps.hand_out, operation_id
         )
-        if failure is None:
-            _step("opened", steps.opened, operation_id)
-        else:
+        if failure is not None:
             _step("roll back", steps.roll_back, operation_id, failure)
 
     def _close(self, operation_id: str) -> None:

@@ -7,17 +7,24 @@ all that have gathered since its last commit in one transaction, and wakes who w
 import logging
 import queue
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.base import utc_now
 from models.database import transaction
-from models.operations import EventKind, Operation, add_event
+from models.operations import EventKind, NewEvent, Operation, add_events
 from service.hub import OperationHub
 
 log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.03
+"""How long an event may wait for others, so that one commit serves them all."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Entry:
     data: dict[str, Any]
     done: int | None = None
     total: int | None = None
+    at: datetime = field(default_factory=utc_now)
 
 
 @dataclass(frozen=True)
@@ -74,9 +82,14 @@ class Journal:
                 return
 
     def _gather(self) -> list[Entry | _Flushed | None]:
+        """Return what there is, once something is and a moment for more to come has passed."""
         batch = [self._queue.get()]
-        while not self._queue.empty():
-            batch.append(self._queue.get())
+        deadline = time.monotonic() + GATHER_SECONDS
+        while isinstance(batch[-1], Entry):
+            try:
+                batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
         return batch
 
     def _write(self, entries: list[Entry]) -> None:
@@ -84,22 +97,21 @@ class Journal:
         try:
             with transaction(self._database) as session:
                 for operation_id in dict.fromkeys(entry.operation_id for entry in entries):
-                    operation = session.get_one(Operation, operation_id)
-                    for entry in entries:
-                        if entry.operation_id == operation_id:
-                            self._apply(operation, entry)
+                    mine = [entry for entry in entries if entry.operation_id == operation_id]
+                    _apply(session.get_one(Operation, operation_id), mine)
         except SQLAlchemyError:
             log.exception("progress of %d events could not be written", len(entries))
             return
         for operation_id in {entry.operation_id for entry in entries}:
             self._hub.publish(operation_id)
 
-    @staticmethod
-    def _apply(operation: Operation, entry: Entry) -> None:
+
+def _apply(operation: Operation, entries: Sequence[Entry]) -> None:
+    for entry in entries:
         if entry.done is not None:
             operation.progress_done = entry.done
         if entry.total is not None:
             operation.progress_total = entry.total
         if entry.kind is EventKind.step:
             operation.step = str(entry.data["step"])
-        add_event(operation, entry.kind, entry.data)
+    add_events(operation, [NewEvent(entry.kind, entry.data, entry.at) for entry in entries])

@@ -70,6 +70,7 @@ def test_the_config_of_a_bare_preview_gives_the_areas_inputs(
                 "clientId": area.client_id,
                 "bucket": area.bucket,
                 "region": area.region,
+                "group": area.group,
                 "boundaryArn": area.boundary_arn,
             }
             pulumi.runtime.set_all_config(
