@@ -1,6 +1,7 @@
 """``handover serve``: the API and its worker, in local mode with a local AWS beside them."""
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -84,6 +85,8 @@ def _run(
         timeout_graceful_shutdown=GRACE_SECONDS,
         lifespan="on",
     )
+    # What was loaded stays for good: without this each full collection would look at all of it.
+    gc.freeze()
     _announce(runtime, {"address": address, **document}, as_json=as_json)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 

@@ -21,6 +21,7 @@ from models.operations import (
     EventKind,
     Failure,
     Operation,
+    OperationKind,
     OperationState,
     begin_attempt,
     transition,
@@ -68,22 +69,14 @@ class Steps:
         self._services = services
         self._journal = journal
 
-    def _ended(self, operation_id: str) -> bool:
-        with transaction(self._services.database, write=False) as session:
-            return session.get_one(Operation, operation_id).finished_at is not None
-
-    def kind_of(self, operation_id: str) -> str:
-        """Return which operation this is."""
-        with transaction(self._services.database, write=False) as session:
-            return session.get_one(Operation, operation_id).kind.value
-
-    def begin(self, operation_id: str) -> None:
-        """Take the operation up; a repeated start counts one more attempt."""
+    def begin(self, operation_id: str) -> OperationKind:
+        """Take the operation up and return its kind; a repeated start counts one more attempt."""
         with transaction(self._services.database) as session:
             operation = session.get_one(Operation, operation_id)
             if operation.finished_at is None:
                 begin_attempt(operation)
         self._services.hub.publish(operation_id)
+        return operation.kind
 
     def make(self, operation_id: str) -> FailureReference | None:
         """Make the area and write down its keys, sealed, with the record's number."""
@@ -94,14 +87,19 @@ class Steps:
             opened = self._services.areas.open(job.area, self._progress(operation_id, total))
         except StackError as error:
             return _reference(error)
-        self._journal.flush()
         self._write_down(job, opened)
         return None
 
-    def prove(self, operation_id: str) -> FailureReference | None:
-        """Wait until each new key works."""
+    def hand_out(self, operation_id: str) -> FailureReference | None:
+        """Wait until each new key works, then tell the world that the area is open."""
         job = self._job(operation_id)
         self._step(operation_id, "prove")
+        failure = self._prove(job)
+        if failure is None:
+            self._opened(operation_id)
+        return failure
+
+    def _prove(self, job: Job) -> FailureReference | None:
         for key in job.keys:
             if key.status is not AccessKeyStatus.active or key.proven_at is not None:
                 continue
@@ -115,8 +113,7 @@ class Steps:
                 return _reference(error)
         return None
 
-    def opened(self, operation_id: str) -> None:
-        """Tell the world that the area is open."""
+    def _opened(self, operation_id: str) -> None:
         self._journal.flush()
         with transaction(self._services.database) as session:
             operation, client, keys = _rows(session, operation_id)
@@ -209,11 +206,13 @@ class Steps:
         An opening is rolled back; a closing stays where it is, with its keys off. What has ended
         meanwhile is left alone.
         """
-        if self._ended(operation_id):
+        with transaction(self._services.database, write=False) as session:
+            operation = session.get_one(Operation, operation_id)
+        if operation.finished_at is not None:
             return
         sentence = "The service failed within; its log has the details under the operation's id."
         failure = FailureReference(code="InternalError", detail=sentence)
-        if self.kind_of(operation_id) == "close":
+        if operation.kind is OperationKind.close:
             self.fail_closing(operation_id, failure)
         else:
             self.roll_back(operation_id, failure)
