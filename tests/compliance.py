@@ -33,7 +33,7 @@ def cited_in(text: str) -> set[str]:
     return found
 
 
-def tests_by_requirement() -> Mapping[str, list[str]]:
+def citations() -> Mapping[str, list[str]]:
     """Return, for each id, the tests whose docstring or name cites it."""
     citing: defaultdict[str, list[str]] = defaultdict(list)
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -53,7 +53,7 @@ def _tests_of(file: Path) -> Iterator[tuple[str, str]]:
 
 def written() -> str:
     """Return the document as it should be: each row with the tests that cite its id."""
-    citing = tests_by_requirement()
+    citing = citations()
     lines = []
     for line in DOCUMENT.read_text().splitlines():
         if row := _ROW.match(line):
