@@ -1,8 +1,9 @@
 """Following an operation's events: live on a terminal, plain lines elsewhere."""
 
 import json
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -19,21 +20,23 @@ _DONE_WORDS = {"create": "created", "delete": "deleted", "update": "updated", "s
 class Board:
     """What is known of each resource, in the order in which it was first seen."""
 
-    started: dict[str, float] = field(default_factory=dict)
+    started: dict[str, datetime] = field(default_factory=dict)
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def update(self, data: dict[str, Any]) -> str | None:
+    def update(self, event: dict[str, Any]) -> str | None:
         """Take in one resource event; return a plain line when a resource has ended."""
+        data, at = event["data"], datetime.fromisoformat(event["at"])
         name = f"{data['type']} {data['name']}"
         if data["phase"] == "started":
-            self.started[name] = time.monotonic()
+            self.started[name] = at
             self.lines[name] = ("…", f"{data['operation']} …")
             return None
-        took = time.monotonic() - self.started.get(name, time.monotonic())
+        took = at - self.started.get(name, at)
         word = _DONE_WORDS.get(data["operation"], data["operation"])
         mark = "✓" if data["phase"] == "done" else "✗"
-        self.lines[name] = (mark, f"{word if mark == '✓' else 'failed'} in {took * 1000:.0f} ms")
-        return f"  {mark} {name:34} {self.lines[name][1]}"
+        words = f"{word if mark == '✓' else 'failed'} in {took.total_seconds() * 1000:.0f} ms"
+        self.lines[name] = (mark, words)
+        return f"  {mark} {name:34} {words}"
 
     def __rich__(self) -> RenderableType:
         """Return the board as it stands, with a spinner on what is under way."""
@@ -52,20 +55,20 @@ def follow(console: Console, http: httpx.Client, operation: dict[str, Any]) -> d
     board = Board()
     if console.is_terminal:
         with Live(board, console=console, refresh_per_second=12):
-            for data in _resource_events(http, operation["id"]):
-                board.update(data)
+            for event in _resource_events(http, operation["id"]):
+                board.update(event)
     else:
-        for data in _resource_events(http, operation["id"]):
-            if line := board.update(data):
+        for event in _resource_events(http, operation["id"]):
+            if line := board.update(event):
                 console.print(line, markup=False)
     ended: dict[str, Any] = http.get(f"/v1/operations/{operation['id']}").raise_for_status().json()
     return ended
 
 
-def _resource_events(http: httpx.Client, operation_id: str) -> Any:
+def _resource_events(http: httpx.Client, operation_id: str) -> Iterator[dict[str, Any]]:
     url = f"/v1/operations/{operation_id}/events"
     with connect_sse(http, "GET", url) as events:
         events.response.raise_for_status()
         for event in events.iter_sse():
             if event.event == "resource":
-                yield json.loads(event.data)["data"]
+                yield json.loads(event.data)

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,10 +60,9 @@ def tell(console: Console, out: Path) -> Claims:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="handover-demo-") as data:
         console.print("\n[bold]Handover[/]: one service, one local AWS, one client\n")
-        with (
-            console.status("starting service and local AWS …"),
-            service_process(Path(data) / "data") as served,
-        ):
+        with ExitStack() as running:
+            with console.status("starting service and local AWS …"):
+                served = running.enter_context(service_process(Path(data) / "data"))
             console.print(f"The service answers at {served.address}, the local AWS beside it.")
             with _http(served) as http:
                 _chapters(Tools(console, claims, http, served, out))
@@ -86,7 +86,7 @@ def _open(tools: Tools) -> dict[str, Any]:
     tools.console.print("\n[bold]1. A contract is signed: open the area of ABC LLC[/]")
     answer = tools.http.post("/v1/clients", json=CLIENT).raise_for_status()
     ended = follow(tools.console, tools.http, answer.json())
-    tools.claims.check("the operation succeeded", ended["state"] == "succeeded", ended["state"])
+    tools.claims.check("the operation has succeeded", ended["state"] == "succeeded")
     client: dict[str, Any] = tools.http.get("/v1/clients/ABC-LLC").raise_for_status().json()
     place = f"s3://{client['area']['bucket']}/{client['area']['prefix']}"
     tools.claims.check("the area is open", client["state"] == "open", place)
@@ -145,7 +145,7 @@ def _close(tools: Tools, area: dict[str, Any], key: Key, taken: Key) -> None:
     answer = tools.http.delete("/v1/clients/ABC-LLC", params=reason).raise_for_status()
     ended = follow(tools.console, tools.http, answer.json())
     claims, bucket, prefix = tools.claims, area["bucket"], area["prefix"]
-    claims.check("the operation succeeded", ended["state"] == "succeeded", ended["state"])
+    claims.check("the operation has succeeded", ended["state"] == "succeeded")
     closed = tools.http.get("/v1/clients/ABC-LLC").raise_for_status().json()
     remaining = closed["remaining"]
     claims.check("the area is closed", closed["state"] == "closed")
