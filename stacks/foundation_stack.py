@@ -41,8 +41,15 @@ class Foundation:
         return self._stacks.preview(FoundationProgram(self._inputs))
 
     def up(self, on_progress: OnProgress = ignore_progress) -> StackOutputs:
-        """Apply the foundation; a bucket or group that exists already is refused, see `adopt`."""
-        return self._stacks.up(FoundationProgram(self._inputs), on_progress)
+        """Apply the foundation; a bucket or group that exists already is refused, see `adopt`.
+
+        What an `up` that died had begun to make and AWS holds is ours, and is taken over.
+        """
+        begun = self._recover()
+        imports = {name: id_ for name, id_ in self.discover().imports.items() if name in begun}
+        return self._stacks.up(
+            FoundationProgram(replace(self._inputs, imports=imports)), on_progress
+        )
 
     def preview_adopt(self) -> tuple[Found, list[PlannedChange]]:
         """Return what `adopt` would import and replace, and the whole plan."""
@@ -58,6 +65,7 @@ class Foundation:
         Raises `StackError` with the code ``SettingsInTheWay`` when the existing bucket has a
         policy, lifecycle or logging of its own, unless ``replace_settings``.
         """
+        self._recover()
         found = self.discover()
         if found.settings and not replace_settings:
             sentence = (
@@ -69,11 +77,20 @@ class Foundation:
         adopted = replace(self._inputs, imports=found.imports)
         return self._stacks.up(FoundationProgram(adopted), on_progress)
 
+    def _recover(self) -> set[str]:
+        """Clear pending operations of the stack; return the names of what was begun."""
+        program = FoundationProgram(self._inputs)
+        state = self._stacks.export(program)
+        if state is None or not state.pending_operations():
+            return set()
+        self._stacks.import_(program, state.without_pending_operations())
+        return {_name(pending["resource"]) for pending in state.pending_operations()}
+
     def discover(self) -> Found:
         """Look for what exists in AWS already and is not in the stack."""
         it = self._inputs
         state = self._stacks.export(FoundationProgram(it))
-        known = {r["urn"].rsplit("::", 1)[-1] for r in state.resources()} if state else set()
+        known = {_name(resource) for resource in state.resources()} if state else set()
         probes: dict[str, tuple[str, Callable[[], Any]]] = {
             "clients": (it.bucket, lambda: self._s3.head_bucket(Bucket=it.bucket)),
             "logs": (it.log_bucket, lambda: self._s3.head_bucket(Bucket=it.log_bucket)),
@@ -102,6 +119,10 @@ class Foundation:
         if "LoggingEnabled" in self._s3.get_bucket_logging(Bucket=bucket):
             found.append("access logging")
         return tuple(found)
+
+
+def _name(resource: Mapping[str, Any]) -> str:
+    return str(resource["urn"]).rsplit("::", 1)[-1]
 
 
 _ABSENT = (

@@ -98,7 +98,7 @@ def _announce(runtime: Runtime, document: dict[str, str], *, as_json: bool) -> N
     if as_json:
         typer.echo(json.dumps({**document, "engine": areas.stacks.engine}))
         return
-    typer.echo(f"Handover serves {document['address']} ({engine}); its API: /openapi.json")
+    typer.echo(f"Handover serves {document['address']} ({engine}); API: /docs")
     if "token_file" in document:
         typer.echo(f"Token of the admin: {document['token_file']}")
         typer.echo(f"Local AWS: {document['aws_endpoint']}, CA {document['aws_ca_bundle']}")

@@ -99,6 +99,36 @@ def test_an_existing_bucket_and_group_are_adopted_with_what_lies_in_them(
     assert elsewhere.preview() == []
 
 
+@pytest.mark.parametrize("lost", ["clients", "group", "boundary", "clients-versioning"])
+def test_an_up_that_died_in_the_middle_is_carried_on(
+    lost: str, elsewhere: Foundation, unique: str, tmp_path: Path, s3: Any
+) -> None:
+    """What was begun, exists in AWS and was never written down is ours: it is taken over."""
+    elsewhere.up()
+    forget(tmp_path / "state" / ".pulumi/stacks/handover-foundation/main.json", lost)
+    elsewhere.up()
+    assert elsewhere.preview() == []
+    assert s3.get_bucket_versioning(Bucket=f"{unique}-b")["Status"] == "Enabled"
+
+
+def forget(checkpoint: Path, name: str) -> None:
+    """Leave the checkpoint as an engine that died after AWS's answer and before its note.
+
+    What depends on the lost resource is lost with it: it was made later.
+    """
+    document = json.loads(checkpoint.read_text())
+    latest = document["checkpoint"]["latest"]
+    [lost] = [r for r in latest["resources"] if r["urn"].endswith(f"::{name}")]
+    gone = {lost["urn"]}
+    for resource in latest["resources"]:
+        if gone & set(resource.get("dependencies") or []):
+            gone.add(resource["urn"])
+    latest["resources"] = [r for r in latest["resources"] if r["urn"] not in gone]
+    begun = {field: value for field, value in lost.items() if field not in ("id", "outputs")}
+    latest["pending_operations"] = [{"resource": begun, "type": "creating"}]
+    checkpoint.write_text(json.dumps(document))
+
+
 def test_settings_that_a_bucket_has_already_are_not_replaced_silently(
     elsewhere: Foundation, unique: str, s3: Any
 ) -> None:

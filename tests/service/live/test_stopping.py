@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,23 @@ def test_an_operation_cut_off_by_a_kill_ends_after_the_restart(
         active = [key["key_id"] for key in client["keys"] if key["status"] == "active"]
         assert [key["AccessKeyId"] for key in keys] == active
         assert len(client["records"]) == 1
+
+
+@pytest.mark.parametrize("moment", ["handover.db", "state/.pulumi/stacks", "admin.token"])
+def test_a_start_cut_off_by_a_kill_is_carried_on(moment: str, tmp_path: Path) -> None:
+    """Killed while it prepares its folder, makes its foundation or its token, it starts again."""
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "service", "serve", "--local", "--port", "0"]
+    process = subprocess.Popen([*command, "--data", str(data)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (data / moment).exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    family = [psutil.Process(process.pid), *children_of(process.pid)]
+    process.kill()
+    process.wait()
+    assert wait_for_end(family) == []
+    with service_process(data) as served, caller(served) as api:
+        assert api.get("/readyz").json()["ready"]
 
 
 def test_a_second_service_on_the_same_folder_is_refused(
