@@ -1,6 +1,5 @@
 """Approvals of the record's template, a controlled document (SP-08, SP-29, SP-30)."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -17,19 +16,12 @@ class ApprovalStep(StrEnum):
     approver = "approver"
 
 
-STEP_ROLES: Mapping[ApprovalStep, frozenset[str]] = {
-    ApprovalStep.author: frozenset({"JD-020", "JD-004"}),
-    ApprovalStep.reviewer: frozenset({"JD-003"}),
-    ApprovalStep.approver: frozenset({"JD-001"}),
-}
-"""Which job descriptions may sign each step, from the last section of SP-050-003 (SP-30)."""
-
-
 class TemplateApproval(Table, table=True):
     """One signature on one version of the template. Rows are never changed.
 
-    `commit_id`: the verified commit that is the signature (SP-29). Each step is signed once, and
-    nobody signs two steps of one version.
+    `commit_id`: the verified commit that is the signature (SP-29); `digest`: the SHA-256 of what
+    the version said when it was signed. Each step is signed once, and nobody signs two steps of
+    one version.
     """
 
     __tablename__ = "template_approvals"
@@ -45,11 +37,10 @@ class TemplateApproval(Table, table=True):
     actor_id: str = Field(sa_column_args=references("actors.id"))
     approved_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     commit_id: str = Field(max_length=64)
+    digest: str = Field(max_length=64)
 
 
-def template_approvals(session: Session, template_version: str) -> list[TemplateApproval]:
-    """The signatures on a version so far, in the order of the steps."""
-    query = select(TemplateApproval).where(TemplateApproval.template_version == template_version)
-    order = list(ApprovalStep)
-    found = session.exec(query.order_by(col(TemplateApproval.approved_at)))
-    return sorted(found, key=lambda approval: order.index(approval.step))
+def template_approvals(session: Session) -> list[TemplateApproval]:
+    """All signatures, those of one version in the order in which they were given."""
+    query = select(TemplateApproval)
+    return list(session.exec(query.order_by(col(TemplateApproval.approved_at))))

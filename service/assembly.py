@@ -12,8 +12,9 @@ from engine.aws.clients import ALLOWANCE
 from models.database import create_engine_for, require_migrated
 from models.sealing import Keyring
 from service.context import Services
+from service.freezing import Endpoint
 from service.hub import OperationHub
-from service.records import Endpoint, RecordOffice
+from service.records import RecordOffice
 from service.settings import Settings
 from service.worker.worker import Worker, WorkerSlot
 from stacks.areas import Areas

@@ -1,6 +1,7 @@
 """What the parts of the service share: made once at start, passed on, never a global."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -36,3 +37,7 @@ class Services:
     dispatcher: Dispatcher
     hub: OperationHub
     records: RecordOffice
+
+    def today(self) -> date:
+        """Return the date where the organisation is."""
+        return datetime.now(self.settings.zone).date()

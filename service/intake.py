@@ -7,26 +7,33 @@ well-formed request that a gate refuses is 409.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pydantic import BaseModel
 
-from models.clients import Client, Contract, Profile
+from models.clients import Client, Contract, Profile, Signer
 from models.countries import in_eea
 from models.slugs import SlugError, slug_for, validate_slug
 from pdf.password import PasswordFormError, SignerName, record_password
 from service import problems
-from service.intents import ContractIntent, OpenIntent, ReopenIntent, SignerIntent
+from service.intents import (
+    ContractIntent,
+    OpenIntent,
+    ReopenIntent,
+    SignerIntent,
+    contract_intent,
+)
 from service.problems import FieldError, Problem, ProblemType, describe
 from service.requests import (
     ContractRequest,
+    ContractUpdate,
     CreateClient,
     ReopenClient,
-    SignerByParts,
-    SignerInFull,
+    UpdateClient,
 )
 from service.settings import Settings
+from service.updates import UpdateIntent
 
 CanPrint = Callable[[str], list[str]]
 """Returns the characters of a text that no font of the record prints."""
@@ -51,9 +58,10 @@ def validate(
     `today` is the date in the organisation's time zone.
     """
     slug, findings = _slug(request)
+    contract = _intent_of(request.contract)
     findings += _printable("legal_name", request.legal_name, can_print)
     findings += _profile(request.profile, settings)
-    findings += _contract(request.contract, today, can_print)
+    findings += _contract(contract, today, can_print)
     findings += _validity(request.valid_until, request.contract.ends_on, today)
     findings += _printable("purpose", request.purpose, can_print)
     findings += _categories(request.data_categories, can_print)
@@ -66,7 +74,7 @@ def validate(
         profile=request.profile,
         language=request.language,
         valid_until=request.valid_until,
-        contract=_intent_of(request.contract),
+        contract=contract,
     )
 
 
@@ -83,7 +91,7 @@ def validate_reopen(
 
     A `valid_until` that has passed meanwhile has to be given anew.
     """
-    given = request.contract
+    given = _intent_of(request.contract) if request.contract else None
     valid_until = _given_or(request, "valid_until", client.valid_until)
     profile = request.profile or client.profile
     findings = list(_profile(profile, settings))
@@ -96,13 +104,57 @@ def validate_reopen(
     findings += _categories(request.data_categories or [], can_print)
     _refuse(findings)
     return ReopenIntent(
-        contract=_intent_of(given) if given else None,
+        contract=given,
         purpose=request.purpose or client.purpose,
         data_categories=tuple(request.data_categories or client.data_categories),
         profile=profile,
         language=request.language or client.language,
         valid_until=valid_until,
     )
+
+
+def validate_update(
+    request: UpdateClient,
+    client: Client,
+    contract: Contract,
+    signer: Signer,
+    today: date,
+    can_print: CanPrint,
+) -> UpdateIntent:
+    """Return the intent to change a client's data; what is stored passes the gates again.
+
+    A `valid_until` that has passed meanwhile has to be given anew.
+    """
+    wanted = _contract_after(request.contract, contract_intent(contract, signer))
+    valid_until = _given_or(request, "valid_until", client.valid_until)
+    findings = list(_contract(wanted, today, can_print))
+    findings += _validity(valid_until, wanted.ends_on, today)
+    findings += _printable("purpose", request.purpose or "", can_print)
+    findings += _categories(request.data_categories or [], can_print)
+    _refuse(findings)
+    categories = request.data_categories or client.data_categories
+    return UpdateIntent(
+        contract=wanted,
+        purpose=request.purpose or client.purpose,
+        data_categories=tuple(dict.fromkeys(categories)),
+        language=request.language or client.language,
+        valid_until=valid_until,
+    )
+
+
+def _contract_after(update: ContractUpdate | None, stored: ContractIntent) -> ContractIntent:
+    if update is None:
+        return stored
+    signer = stored.signer
+    if update.signer is not None:
+        names = signer if not update.signer.named else update.signer
+        signer = SignerIntent(
+            email=update.signer.email or signer.email,
+            first_name=names.first_name,
+            last_name=names.last_name,
+            full_name=names.full_name,
+        )
+    return replace(stored, ends_on=_given_or(update, "ends_on", stored.ends_on), signer=signer)
 
 
 def _given_or(request: BaseModel, field: str, otherwise: date | None) -> date | None:
@@ -153,7 +205,7 @@ def _profile(profile: Profile, settings: Settings) -> _Findings:
         yield _invalid("profile", f"is not permitted here; choose one of {allowed}")
 
 
-def _contract(contract: ContractRequest, today: date, can_print: CanPrint) -> _Findings:
+def _contract(contract: ContractIntent, today: date, can_print: CanPrint) -> _Findings:
     if contract.ends_on is not None and contract.ends_on < contract.signed_on:
         yield _invalid("contract.ends_on", "is before the contract was signed")
     yield from _printable("contract.reference", contract.reference, can_print)
@@ -161,7 +213,7 @@ def _contract(contract: ContractRequest, today: date, can_print: CanPrint) -> _F
     yield from _gates(contract, today)
 
 
-def _gates(contract: ContractRequest | Contract, today: date) -> _Findings:
+def _gates(contract: ContractIntent | Contract, today: date) -> _Findings:
     """The gates of SP-050-003 that a contract has to pass, whether just given or stored (SP-04,
     SP-07).
     """
@@ -180,15 +232,14 @@ def _gate(kind: ProblemType, field: str, reason: str) -> _Finding:
     return _Finding(kind, FieldError(field, reason))
 
 
-def _signer(signer: SignerByParts | SignerInFull, can_print: CanPrint) -> _Findings:
-    for field in ("first_name", "last_name", "full_name"):
-        name = getattr(signer, field, None)
-        if name is not None:
-            yield from _printable(f"contract.signer.{field}", name, can_print)
+def _signer(signer: SignerIntent, can_print: CanPrint) -> _Findings:
+    names = signer.names
+    for field, name in names.items():
+        yield from _printable(f"contract.signer.{field}", name, can_print)
     try:
-        record_password(SignerName.model_validate(signer.model_dump(exclude={"email"})))
+        record_password(SignerName.model_validate(names))
     except PasswordFormError as error:
-        field = "full_name" if isinstance(signer, SignerInFull) else "last_name"
+        field = "full_name" if signer.full_name is not None else "last_name"
         yield _invalid(f"contract.signer.{field}", f"cannot be the record's password: {error}")
 
 

@@ -75,6 +75,12 @@ class SignerIntent:
     last_name: str | None = None
     full_name: str | None = None
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The names that are given, by field."""
+        fields = ("first_name", "last_name", "full_name")
+        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+
 
 @dataclass(frozen=True)
 class ContractIntent:
@@ -140,7 +146,7 @@ def begin_open(
         client = _new_client(settings, intent, requester)
         session.add(client)
         session.flush()
-    _sign(session, client, intent.contract)
+    sign(session, client, intent.contract)
     return _begin(session, client, OperationKind.open, requester, _plan_key(session, client))
 
 
@@ -158,7 +164,7 @@ def begin_reopen(
     admit(session)
     _renew(client, intent)
     if intent.contract is not None:
-        _sign(session, client, intent.contract)
+        sign(session, client, intent.contract)
     return _begin(session, client, OperationKind.reopen, requester, _plan_key(session, client))
 
 
@@ -172,6 +178,23 @@ def begin_close(session: Session, client: Client, reason: str, requester: Reques
     if client.state is not ClientState.closing:
         move_client(client, ClientState.closing)
     return _begin(session, client, OperationKind.close, requester, {}, reason=reason)
+
+
+def contract_intent(contract: Contract, signer: Signer) -> ContractIntent:
+    """Return a stored contract in the form of a wish, to compare it with one or to change it."""
+    return ContractIntent(
+        kind=contract.kind,
+        reference=contract.reference,
+        signed_on=contract.signed_on,
+        ends_on=contract.ends_on,
+        jurisdiction=contract.jurisdiction,
+        signer=SignerIntent(
+            email=signer.email,
+            first_name=signer.first_name,
+            last_name=signer.last_name,
+            full_name=signer.full_name,
+        ),
+    )
 
 
 def refuse_unfinished(session: Session, client: Client) -> None:
@@ -265,7 +288,10 @@ def _renew(client: Client, intent: OpenIntent | ReopenIntent) -> None:
     move_client(client, ClientState.opening)
 
 
-def _sign(session: Session, client: Client, intent: ContractIntent) -> None:
+def sign(
+    session: Session, client: Client, intent: ContractIntent, *, file_sha256: str | None = None
+) -> Contract:
+    """Write a contract with its signer as the client's current one; the one before stays."""
     contract = Contract(
         client_id=client.id,
         kind=intent.kind,
@@ -274,6 +300,7 @@ def _sign(session: Session, client: Client, intent: ContractIntent) -> None:
         signed_on=intent.signed_on,
         ends_on=intent.ends_on,
         jurisdiction=intent.jurisdiction,
+        file_sha256=file_sha256,
     )
     replace_contract(session, contract)
     signer = intent.signer
@@ -286,6 +313,7 @@ def _sign(session: Session, client: Client, intent: ContractIntent) -> None:
             email=signer.email,
         )
     )
+    return contract
 
 
 def _plan_key(session: Session, client: Client) -> dict[str, Any]:

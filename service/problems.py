@@ -148,6 +148,12 @@ CLIENT_NOT_CLOSED = ProblemType(
     "Only a closed or failed client can be reopened",
     "Follow the link to the client.",
 )
+CLIENT_NOT_OPEN = ProblemType(
+    "client-not-open",
+    409,
+    "Only the data of an open client can be changed",
+    "Follow the link to the client, and reopen it with the new data if it is closed or failed.",
+)
 OPERATION_IN_PROGRESS = ProblemType(
     "operation-in-progress",
     409,
@@ -207,6 +213,12 @@ PRECONDITION_FAILED = ProblemType(
     412,
     "The client has changed since it was read",
     "Read the client again and repeat the request with its new `ETag` in `If-Match`.",
+)
+PRECONDITION_REQUIRED = ProblemType(
+    "precondition-required",
+    428,
+    "The change has to say which state of the client it is based on",
+    "Read the client and send its `ETag` in `If-Match`, so that nobody's change is lost.",
 )
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",

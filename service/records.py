@@ -1,57 +1,81 @@
-"""The record's office: gives numbers, freezes what a record says, issues the protected PDF.
+"""The record's office: gives numbers and versions, and issues the protected PDF.
 
 The PDF is rendered on demand and never stored (SP-15, SP-28, PB-13).
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import SecretStr
 from sqlmodel import Session, col, select
 
 from models.access_keys import AccessKey, AccessKeyStatus
+from models.audit import append_audit
+from models.audit_entry import AuditEntry
 from models.base import utc_now
-from models.clients import Client, Contract, Signer
+from models.clients import Client, ClientState
 from models.operations import Operation
-from models.records import PasswordForm, Record, next_record_number, record_number
+from models.records import PasswordForm, Record, next_record_number
 from models.sealing import Keyring
-from pdf import Organisation, RecordInput, SignerName, issue, password_rule
+from pdf import (
+    FontBook,
+    RecordInput,
+    SignerName,
+    default_fonts,
+    fingerprint,
+    password_rule,
+    protect,
+    record_password,
+    render,
+)
+from pdf.fonts import SYSTEM_FOLDERS
+from service.freezing import Endpoint, Numbering, freeze, same_words, signed_contract
+from service.intents import Requester
 from service.settings import Settings
 
-TEMPLATE_VERSION = "1"
-"""Version of the T-050-003 template that new records are made under (SP-08)."""
+log = logging.getLogger(__name__)
+
+_NO_KEY_YET = (ClientState.opening, ClientState.failed)
+_KEY_DEAD = (ClientState.closing, ClientState.closed)
 
 
 class RecordNotReady(LookupError):
-    """The client has no record with a working key (yet, or any more)."""
+    """The client has no record with a working key yet; the message says why."""
+
+
+class RecordGone(LookupError):
+    """The record's key is dead or its secret erased; the message says which."""
 
 
 @dataclass(frozen=True)
 class IssuedRecord:
-    """A protected PDF on its way out, with what its receiver has to be told."""
+    """A protected PDF on its way out, with what its receiver has to be told.
+
+    `sha256` is `pdf.fingerprint` of it; `password_rule` is the form of the password in English.
+    """
 
     pdf: bytes = field(repr=False)
+    record_id: str
     number: str
     version: int
     filename: str
+    sha256: str
     password_rule: str
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the client's tools find S3 when it is not AWS: the local mode's address."""
-
-    url: str | None = None
-    ca_bundle: str | None = None
-
-
 class RecordOffice:
-    """Makes and issues records."""
+    """Makes and issues records, with the fonts that it was started with."""
 
     def __init__(self, settings: Settings, keyring: Keyring, endpoint: Endpoint) -> None:
         self._settings = settings
         self._keyring = keyring
         self._endpoint = endpoint
+        self._fonts = fonts_of(settings)
+
+    def can_print(self, text: str) -> list[str]:
+        """Return the characters of a text that no font of this office prints; [] if none."""
+        return self._fonts.can_print(text)
 
     def create(
         self, session: Session, operation: Operation, client: Client, key: AccessKey
@@ -62,113 +86,162 @@ class RecordOffice:
         if existing is not None:
             return existing
         issued_at = utc_now()
-        year = issued_at.astimezone(self._settings.zone).year
-        sequence = next_record_number(session, year)
-        number = record_number(year, sequence)
-        contract, signer = signed_contract(session, client)
-        frozen = self._freeze(client, contract, signer, key, number, issued_at)
-        record = Record(
-            number=number,
-            year=year,
-            sequence=sequence,
-            client_id=client.id,
-            access_key_row_id=key.id,
-            template_version=TEMPLATE_VERSION,
-            frozen_input=frozen.model_dump(mode="json"),
-            password_form=(
-                PasswordForm.full_name if signer.full_name is not None else PasswordForm.first_last
-            ),
-            issued_at=issued_at,
-            issued_by=operation.requested_by,
-        )
-        session.add(record)
-        return record
+        today = issued_at.astimezone(self._settings.zone).date()
+        sequence = next_record_number(session, today.year)
+        numbering = Numbering(today.year, sequence, 1, issued_at, today)
+        frozen = self._freeze(session, client, key, numbering)
+        return _write(session, frozen, client, key, numbering, operation.requested_by)
 
-    def issue_pdf(self, session: Session, client: Client) -> IssuedRecord:
-        """Return the client's newest record as a protected PDF.
+    def revise(
+        self, session: Session, client: Client, actor_id: str, *, always: bool = False
+    ) -> Record | None:
+        """Return the next version of the client's newest record: same number, same key.
 
-        Raises `RecordNotReady` when no key of the client works at present.
+        It is frozen anew from the client's rows, the settings and the template in force. None
+        where it would say what the last version says, unless `always`. The caller holds the
+        client's row. Raises RecordGone when no key works.
         """
-        found = session.exec(
-            select(Record, AccessKey)
-            .join(AccessKey, col(AccessKey.id) == col(Record.access_key_row_id))
-            .where(Record.client_id == client.id, AccessKey.status == AccessKeyStatus.active)
-            .order_by(col(AccessKey.generation).desc(), col(Record.version).desc())
-        ).first()
-        secret = found[1].open_secret(self._keyring) if found else None
-        if found is None or secret is None:
-            raise RecordNotReady(client.slug)
-        record, _ = found
+        record, key = _newest(session, client)
+        last = RecordInput.model_validate(record.frozen_input)
+        first = Numbering(record.year, record.sequence, 1, record.issued_at, last.valid_from)
+        numbering = replace(first, version=record.version + 1, issued_at=utc_now())
+        frozen = self._freeze(session, client, key, numbering)
+        if same_words(frozen, last) and not always:
+            return None
+        return _write(session, frozen, client, key, numbering, actor_id)
+
+    def issue_pdf(
+        self, session: Session, client: Client, number: str | None = None
+    ) -> IssuedRecord:
+        """Return the newest version of the client's newest record, or of the one with this number,
+        as a protected PDF.
+
+        Tell `note_issue` before it leaves the house. Raises RecordNotReady before a key works and
+        RecordGone when it no longer does.
+        """
+        _check_state(client)
+        record, key = _newest(session, client, number)
+        secret = key.open_secret(self._keyring)
+        if secret is None:
+            raise RecordGone(f"The secret of {client.slug}'s key is no longer kept.")
         frozen = RecordInput.model_validate(record.frozen_input)
         # The frozen name is the password's own form already, for either form of the signer.
-        signer = SignerName(full_name=frozen.signer_name)
+        password = record_password(SignerName(full_name=frozen.signer_name))
+        plain = render(frozen, SecretStr(secret), fonts=self._fonts)
         return IssuedRecord(
-            pdf=issue(frozen, SecretStr(secret), signer),
+            pdf=protect(plain, password),
+            record_id=record.id,
             number=record.number,
             version=record.version,
             filename=f"{record.number}-v{record.version}-{client.slug}.pdf",
-            password_rule=password_rule(frozen.language),
+            sha256=fingerprint(plain),
+            password_rule=password_rule("en"),
         )
 
     def _freeze(
-        self,
-        client: Client,
-        contract: Contract,
-        signer: Signer,
-        key: AccessKey,
-        number: str,
-        issued_at: datetime,
+        self, session: Session, client: Client, key: AccessKey, numbering: Numbering
     ) -> RecordInput:
-        settings = self._settings
-        return RecordInput.model_validate(
-            {
-                "number": number,
-                "version": 1,
-                "template_version": TEMPLATE_VERSION,
-                "issued_at": issued_at,
-                "time_zone": settings.time_zone,
-                "language": client.language,
-                "organisation": Organisation(
-                    name=settings.organisation_name,
-                    dpo_contact=settings.dpo_contact,
-                    help_contact=settings.help_contact,
-                ),
-                "client_legal_name": client.legal_name,
-                "contract_reference": contract.reference,
-                "contract_kind": contract.kind.value,
-                "contract_signed_on": contract.signed_on,
-                "our_role": contract.our_role,
-                "signer_name": signer_name(signer).display,
-                "purpose": client.purpose,
-                "data_categories": tuple(client.data_categories),
-                "classification": client.classification,
-                "bucket": client.bucket,
-                "prefix": f"{client.slug}/",
-                "upload_path": f"{client.slug}/images/",
-                "region": client.region,
-                "user_name": client.user_name,
-                "profile": client.profile.value,
-                "access_key_id": key.access_key_id,
-                "valid_from": issued_at.astimezone(settings.zone).date(),
-                "valid_until": client.valid_until,
-                "endpoint_url": self._endpoint.url,
-                "ca_bundle": self._endpoint.ca_bundle,
-                "profile_name": f"handover-{client.slug}",
-            }
-        )
+        return freeze(session, self._settings, self._endpoint, client, key, numbering)
 
 
-def signed_contract(session: Session, client: Client) -> tuple[Contract, Signer]:
-    """Return the client's current contract and who signed it."""
-    return session.exec(
-        select(Contract, Signer)
-        .join(Signer, col(Signer.contract_id) == col(Contract.id))
-        .where(Contract.client_id == client.id, col(Contract.current))
-    ).one()
+def fonts_of(settings: Settings) -> FontBook:
+    """Return the fonts that records may use: the packaged ones, the settings', the system's."""
+    if not settings.font_directories:
+        return default_fonts()
+    return FontBook((*settings.font_directories, *SYSTEM_FOLDERS))
 
 
-def signer_name(signer: Signer) -> SignerName:
-    """Return the signer's name in the form in which it was given."""
-    if signer.full_name is not None:
-        return SignerName(full_name=signer.full_name)
-    return SignerName(first_name=signer.first_name, last_name=signer.last_name)
+def note_issue(
+    session: Session, client: Client, issued: IssuedRecord, requester: Requester, **data: Any
+) -> None:
+    """Write down that a record leaves the house; call it last in a transaction.
+
+    What is issued first gives the version its SHA-256. A later issue with another one, as a change
+    of fonts or of the program can bring about, is an alarm in log and audit and no refusal: the
+    client needs its key, and what it got stays provable, as each download is noted with the hash
+    of what it carried (RX-17).
+    """
+    record = session.get_one(Record, issued.record_id, with_for_update=True)
+    told = {"version": issued.version, "sha256": issued.sha256}
+    if record.sha256 is None:
+        record.sha256 = issued.sha256
+    elif record.sha256 != issued.sha256:
+        log.error("%s version %s is not what was issued first", issued.number, issued.version)
+        first = told | {"first_sha256": record.sha256}
+        _tell(session, client, issued, requester, "record.differs", first)
+    _tell(session, client, issued, requester, "record.downloaded", told | data)
+
+
+def _tell(
+    session: Session,
+    client: Client,
+    issued: IssuedRecord,
+    requester: Requester,
+    action: str,
+    data: dict[str, Any],
+) -> None:
+    append_audit(
+        session,
+        AuditEntry(
+            actor_id=requester.actor_id,
+            action=action,
+            object_type="record",
+            object_id=issued.number,
+            client_id=client.id,
+            source_ip=requester.source_ip,
+            request_id=requester.audited_request_id,
+            data=data,
+        ),
+    )
+
+
+def _check_state(client: Client) -> None:
+    state = client.state.value
+    if client.state in _NO_KEY_YET:
+        raise RecordNotReady(f"The area of {client.slug} is {state}: it has no working key yet.")
+    if client.state in _KEY_DEAD:
+        raise RecordGone(f"The area of {client.slug} is {state}: its key is dead.")
+
+
+def _newest(
+    session: Session, client: Client, number: str | None = None
+) -> tuple[Record, AccessKey]:
+    query = (
+        select(Record, AccessKey)
+        .join(AccessKey, col(AccessKey.id) == col(Record.access_key_row_id))
+        .where(Record.client_id == client.id, AccessKey.status == AccessKeyStatus.active)
+        .order_by(col(AccessKey.generation).desc(), col(Record.version).desc())
+    )
+    if number is not None:
+        query = query.where(Record.number == number)
+    found = session.exec(query).first()
+    if found is None:
+        raise RecordGone(f"No key of {number or client.slug} works any more.")
+    return found[0], found[1]
+
+
+def _write(
+    session: Session,
+    frozen: RecordInput,
+    client: Client,
+    key: AccessKey,
+    numbering: Numbering,
+    actor_id: str,
+) -> Record:
+    _, signer = signed_contract(session, client)
+    in_full = signer.full_name is not None
+    record = Record(
+        number=frozen.number,
+        year=numbering.year,
+        sequence=numbering.sequence,
+        client_id=client.id,
+        access_key_row_id=key.id,
+        version=frozen.version,
+        template_version=frozen.template_version,
+        frozen_input=frozen.model_dump(mode="json"),
+        password_form=PasswordForm.full_name if in_full else PasswordForm.first_last,
+        issued_at=frozen.issued_at,
+        issued_by=actor_id,
+    )
+    session.add(record)
+    return record

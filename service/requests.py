@@ -5,7 +5,7 @@ refused.
 import re
 import unicodedata
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     StringConstraints,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
 
 from models.clients import ContractKind, Profile
@@ -150,3 +151,44 @@ class ReopenClient(_Request):
     profile: Profile | None = None
     language: Language | None = None
     valid_until: IsoDate | None = None
+
+
+class SignerUpdate(_Request):
+    """Another signer, by both names or by one full name, another e-mail address, or all of it."""
+
+    first_name: Name | None = None
+    last_name: Name | None = None
+    full_name: Name | None = None
+    email: Email | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        parts = [name is not None for name in (self.first_name, self.last_name)]
+        in_full = self.full_name is not None
+        if any(parts) and (in_full or not all(parts)):
+            raise ValueError("give first_name and last_name, or full_name alone")
+        return self
+
+    @property
+    def named(self) -> bool:
+        """True where the name is given, in either form."""
+        return self.full_name is not None or self.first_name is not None
+
+
+class ContractUpdate(_Request):
+    """What may change of a contract that stays the same one; another contract needs a reopening."""
+
+    ends_on: IsoDate | None = Field(default=None, description="Last day; null for no end.")
+    signer: SignerUpdate | None = None
+
+
+class UpdateClient(_Request):
+    """A change to what the client's record says; whatever is left out stays as it was."""
+
+    contract: ContractUpdate | None = None
+    purpose: Purpose | None = None
+    data_categories: list[Category] | None = Field(default=None, min_length=1, max_length=20)
+    language: Language | None = None
+    valid_until: IsoDate | None = Field(
+        default=None, description="Last day the key is to work; null for no end."
+    )

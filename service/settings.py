@@ -5,11 +5,21 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    FilePath,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.clients import Profile
 from models.countries import EU_REGIONS
+from pdf import Organisation
+from pdf.logo import Logo, is_svg, small
 
 DEFAULT_BUCKET = "legit-health-clients"
 """The bucket that SP-050-003 names (SP-18)."""
@@ -27,6 +37,8 @@ class Settings(BaseSettings):
     organisation_name: str = Field(min_length=1, max_length=200)
     dpo_contact: str = Field(min_length=3, max_length=200)
     help_contact: str = Field(min_length=3, max_length=200)
+    logo_file: FilePath | None = None
+    """PNG, JPEG or SVG printed in the record; every version of a record keeps its copy."""
     time_zone: str
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     region: str
@@ -76,6 +88,16 @@ class Settings(BaseSettings):
             raise ValueError("is not an IANA time zone such as Europe/Madrid") from error
         return value
 
+    @field_validator("logo_file")
+    @classmethod
+    def _usable_logo(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                TypeAdapter(Logo).validate_python(value.read_bytes())
+            except ValidationError as error:
+                raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        return value
+
     @field_validator("region")
     @classmethod
     def _in_the_union(cls, value: str) -> str:
@@ -99,6 +121,17 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """Return the organisation's time zone, in which a day begins and ends."""
         return ZoneInfo(self.time_zone)
+
+    @cached_property
+    def organisation(self) -> Organisation:
+        """Return who issues the records, with the logo as it is when first asked for."""
+        logo = self.logo_file.read_bytes() if self.logo_file else None
+        return Organisation(
+            name=self.organisation_name,
+            dpo_contact=self.dpo_contact,
+            help_contact=self.help_contact,
+            logo=small(logo) if logo and not is_svg(logo) else logo,
+        )
 
     @property
     def database(self) -> str:

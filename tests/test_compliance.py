@@ -2,7 +2,7 @@
 
 import re
 
-from tests.compliance import DOCUMENT, KNOWN, rows, citations, written
+from tests.compliance import DOCUMENT, KNOWN, citations, rows, written
 
 
 def test_the_document_is_what_the_tests_say() -> None:

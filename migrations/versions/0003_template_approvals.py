@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.String(), nullable=False),
         sa.Column("approved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("commit_id", sa.String(64), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
         sa.ForeignKeyConstraint(
             ["actor_id"],
             ["actors.id"],

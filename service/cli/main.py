@@ -10,10 +10,24 @@ from engine.localaws import LocalAwsError
 from models.actors import UnknownScope
 from models.database import DatabaseNotMigrated, DatabaseTooNew, DatabaseUrlError
 from models.sealing import SealingError
+from pdf import ApprovalError, UnknownTemplateError
 from service.accounts import ActorExists, UnknownActor, UnknownToken
-from service.cli import actors, database, demo, foundation, keys, serve, tokens
+from service.cli import (
+    actors,
+    database,
+    demo,
+    foundation,
+    keys,
+    records,
+    serve,
+    templates,
+    tokens,
+)
 from service.cli.output import refuse
+from service.cli.records import UnknownRecord
 from service.local import DirectoryInUse
+from service.record_check import UnreadableFile
+from service.records import RecordGone, RecordNotReady
 from stacks.failures import StackError
 
 app = typer.Typer(
@@ -30,18 +44,26 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(actors.app, name="actor")
 app.add_typer(tokens.app, name="token")
 app.add_typer(foundation.app, name="foundation")
+app.add_typer(records.app, name="record")
+app.add_typer(templates.app, name="template")
 
 _MENDABLE = (
     ActorExists,
+    ApprovalError,
     DatabaseNotMigrated,
     DatabaseTooNew,
     DatabaseUrlError,
     DirectoryInUse,
     LocalAwsError,
+    RecordGone,
+    RecordNotReady,
     SealingError,
     UnknownActor,
+    UnknownRecord,
     UnknownScope,
+    UnknownTemplateError,
     UnknownToken,
+    UnreadableFile,
 )
 
 

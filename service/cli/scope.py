@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 from sqlmodel import Session
 
 from models.actors import Actor
@@ -29,10 +30,23 @@ def settings_for(data: Path | None) -> Settings:
 @contextmanager
 def operator_session(data: Path | None) -> Iterator[tuple[Session, Actor]]:
     """Open a writing transaction as the command line's own actor; committed at the end."""
-    database = open_database(settings_for(data))
+    with database_of(settings_for(data)) as database, transaction(database) as session:
+        yield session, ensure_operator(session)
+
+
+@contextmanager
+def reading_session(settings: Settings) -> Iterator[Session]:
+    """Open a transaction that changes nothing."""
+    with database_of(settings) as database, transaction(database, write=False) as session:
+        yield session
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Engine]:
+    """Open the database of these settings; raises `models.database.DatabaseNotMigrated`."""
+    database = open_database(settings)
     try:
         require_migrated(database)
-        with transaction(database) as session:
-            yield session, ensure_operator(session)
+        yield database
     finally:
         database.dispose()

@@ -10,6 +10,7 @@ from service.context import Services
 from service.http import (
     areas,
     audit,
+    client_changes,
     client_reading,
     clients,
     docs,
@@ -18,6 +19,7 @@ from service.http import (
     openapi,
     operations,
     records,
+    templates,
 )
 from service.http.guards import require_guards
 from service.http.middleware import BodyLimit, HeadAsGet, RequestContext
@@ -27,8 +29,10 @@ from service.http.routes import ROUTERS, routes
 ROUTERS[:] = [
     clients.router,
     client_reading.router,
+    client_changes.router,
     areas.router,
     records.router,
+    templates.router,
     audit.router,
     operations.router,
     health.router,

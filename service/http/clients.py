@@ -1,6 +1,5 @@
 """`/v1/clients`: open, close and reopen areas."""
 
-from datetime import date, datetime
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -12,7 +11,6 @@ from models.actors import Scope
 from models.clients import Client, current_contract
 from models.names import slug_key
 from models.operations import UNFINISHED, Operation
-from pdf import can_print
 from service import problems
 from service.context import Services
 from service.http.dependencies import Caller, Closer, ServicesDep, Writer
@@ -24,12 +22,11 @@ from service.http.negotiation import (
     Waiting,
     WaitingDep,
     WantsPdf,
-    matches,
 )
 from service.http.openapi import FOLLOW_HEADERS, PDF_CONTENT, Responses, documented
 from service.http.parameters import Reason, Slug
+from service.http.preconditions import client_for_change
 from service.http.quota import UserQuota
-from service.http.reading import client_document, client_within_reach
 from service.http.record_answers import record_answer
 from service.http.starting import Once, Started, start
 from service.http.waiting import accepted, answer, refuse_failed, settled
@@ -144,7 +141,7 @@ async def close_client(
     once = Once.of(caller.actor.id, key, "DELETE", f"/v1/clients/{slug_key(slug)}", reason)
 
     def begin(session: Session) -> Operation:
-        client = _for_change(session, caller, slug, if_match)
+        client = client_for_change(session, caller, slug, if_match)
         return begin_close(session, client, reason, caller.requester)
 
     started = await run_sync(start, services, once, begin)
@@ -192,17 +189,12 @@ async def reopen_client(
     once = Once.of(caller.actor.id, key, "POST", f"/v1/clients/{slug_key(slug)}/reopen", content)
 
     def begin(session: Session) -> Operation:
-        client = _for_change(session, caller, slug, if_match)
+        client = client_for_change(session, caller, slug, if_match)
         return _reopen(session, services, caller, quota, client, body)
 
     await run_sync(quota.refresh)
     started = await run_sync(start, services, once, begin)
     return await _answer(services, caller, started, waiting, pdf=pdf)
-
-
-def today(services: Services) -> date:
-    """Return the date where the organisation is."""
-    return datetime.now(services.settings.zone).date()
 
 
 def _open(
@@ -212,7 +204,8 @@ def _open(
 
     def begin(session: Session) -> Operation:
         # Checked only now: a repeated request answers its operation even if the rules say no today.
-        intent = validate(body, services.settings, today(services), can_print)
+        can_print = services.records.can_print
+        intent = validate(body, services.settings, services.today(), can_print)
         if not caller.token.reaches(intent.slug):
             detail = f"The token is limited to other slugs than {intent.slug}."
             raise Problem(problems.SLUG_OUT_OF_REACH, detail)
@@ -231,7 +224,8 @@ def _reopen(
 ) -> Operation:
     contract = current_contract(session, client.id)
     assert contract is not None  # every client is written together with a contract
-    intent = validate_reopen(body, client, contract, services.settings, today(services), can_print)
+    can_print = services.records.can_print
+    intent = validate_reopen(body, client, contract, services.settings, services.today(), can_print)
     return begin_reopen(session, client, intent, caller.requester, quota.admit)
 
 
@@ -263,13 +257,3 @@ async def _answer(
 def _require_for_pdf(caller: Caller, pdf: bool) -> None:
     if pdf:
         caller.require(Scope.records_read)
-
-
-def _for_change(session: Session, caller: Caller, slug: str, if_match: str | None) -> Client:
-    client = client_within_reach(session, caller, slug, for_update=True)
-    if if_match is not None and if_match.strip() != "*":
-        etag = client_document(session, client).etag
-        if not matches(if_match, etag):
-            detail = f"The client {client.slug} is not as it was when it was read."
-            raise Problem(problems.PRECONDITION_FAILED, detail, headers={"ETag": etag})
-    return client

@@ -11,6 +11,7 @@ from models.access_keys import AccessKeyStatus
 from models.clients import ClientState, ContractKind, Profile
 from models.operations import EventKind, OperationKind, OperationState
 from models.records import PasswordForm
+from models.templates import ApprovalStep
 
 
 class Document(BaseModel):
@@ -119,18 +120,67 @@ class RecordDocument(Document):
     number: str = Field(examples=["T-050-003-2026-0001"])
     version: int
     template_version: str
+    draft: bool = Field(description="Whether the template was not approved yet.")
     issued_at: datetime
     issued_by: str
     key_id: str | None
     key_generation: int
     password_form: PasswordForm
+    password_rule: str = Field(
+        description="The form of the password, in the record's language; never its value."
+    )
+
+
+class DownloadsDocument(Document):
+    """How often a version was handed out, and when last."""
+
+    count: int
+    last_at: datetime | None
+
+
+class RecordVersionDocument(RecordDocument):
+    """One version of one record, with what became of it; this outlives the key and its secret."""
+
+    sha256: str | None = Field(
+        description="Of the document as first issued, whatever its encryption; null before that."
+    )
+    downloads: DownloadsDocument
 
 
 class RecordList(Document):
-    """All records of a client, newest first."""
+    """Versions of records, newest first."""
 
-    items: list[RecordDocument]
+    items: list[RecordVersionDocument]
     links: dict[str, str]
+
+
+class ApprovalDocument(Document):
+    """A signature on a version of the template."""
+
+    step: ApprovalStep
+    role: str = Field(examples=["JD-003"])
+    actor: str | None = Field(description="Row id of who signed; null if the program tells it.")
+    on: date
+    commit: str = Field(description="The verified commit that is the signature.")
+
+
+class TemplateDocument(Document):
+    """A version of the template of T-050-003, and who has signed it."""
+
+    version: str
+    changes: str
+    draft: bool
+    chosen: bool = Field(description="Whether new records are made under it.")
+    changed: bool = Field(description="Whether it says something else than what was signed.")
+    due: ApprovalStep | None = Field(description="The step to be signed next.")
+    approvals: list[ApprovalDocument]
+    digest: str = Field(description="SHA-256 of what the version says.")
+
+
+class TemplateList(Document):
+    """All versions of the template, oldest first."""
+
+    items: list[TemplateDocument]
 
 
 class AreaDocument(Document):

@@ -30,7 +30,7 @@ async def json_only(request: Request) -> None:
         raise Problem(
             problems.UNSUPPORTED_MEDIA_TYPE,
             "The body's Content-Type has to be application/json.",
-            headers={"Accept-Post": "application/json"},
+            headers={f"Accept-{request.method.title()}": "application/json"},
         )
 
 

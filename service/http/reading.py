@@ -1,14 +1,12 @@
 """Reads rows and makes documents of them."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from models.access_keys import AccessKey
 from models.clients import Client, ClientState, Contract, Signer, current_contract, find_client
 from models.operations import Operation, OperationKind, unfinished_operation
-from models.records import Record
 from models.stack_outputs import StackOutput
 from service import problems
 from service.http.dependencies import Caller
@@ -21,10 +19,10 @@ from service.http.documents import (
     KeyDocument,
     OperationDocument,
     Progress,
-    RecordDocument,
     RemainingDocument,
     SignerDocument,
 )
+from service.http.record_reading import record_documents
 from service.intents import keys_of
 from service.problems import Problem
 
@@ -101,7 +99,7 @@ def client_document(session: Session, client: Client) -> ClientDocument:
         contract=_contract(session, contract) if contract else None,
         area=_area(client),
         keys=[_key(key) for key in keys],
-        records=record_documents(session, client, keys),
+        records=record_documents(session, client),
         outputs=_outputs(session, client),
         remaining=_remaining(client),
         created_at=client.created_at,
@@ -123,34 +121,6 @@ def client_summary(client: Client, contract: Contract | None) -> ClientSummary:
         updated_at=client.updated_at,
         links={"self": f"/v1/clients/{client.slug}"},
     )
-
-
-def record_documents(
-    session: Session, client: Client, keys: Sequence[AccessKey]
-) -> list[RecordDocument]:
-    """Return what is known of the client's records, newest first, without the documents
-    themselves.
-    """
-    by_id = {key.id: key for key in keys}
-    query = select(Record).where(Record.client_id == client.id)
-    newest_first = (
-        col(Record.year).desc(),
-        col(Record.sequence).desc(),
-        col(Record.version).desc(),
-    )
-    return [
-        RecordDocument(
-            number=record.number,
-            version=record.version,
-            template_version=record.template_version,
-            issued_at=record.issued_at,
-            issued_by=record.issued_by,
-            key_id=by_id[record.access_key_row_id].access_key_id,
-            key_generation=by_id[record.access_key_row_id].generation,
-            password_form=record.password_form,
-        )
-        for record in session.exec(query.order_by(*newest_first))
-    ]
 
 
 def _failure(operation: Operation) -> FailureDocument | None:

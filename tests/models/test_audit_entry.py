@@ -40,6 +40,8 @@ PERMITTED: list[Any] = [
     "eu-west-3",
     "aws:NoSuchEntity",
     "JD-005",
+    "git:" + "0" * 40,
+    "git:" + "f" * 64,
     ["open", "closed"],
     [],
 ]
@@ -58,6 +60,7 @@ REFUSED: list[Any] = [
     "contract ended",
     "a\n",
     "x" * 65,
+    "0" * 40,
     "AKIAIOSFODNN7EXAMPLE\n",
     2**53,
     1.5,

@@ -111,3 +111,17 @@ def test_local_mode_does_not_reach_production(
     assert settings.secrets_provider == "passphrase"
     assert not settings.allow_embedded_on_aws
     assert settings.region == "eu-west-1"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture", b"<svg></svg>", b"0" * 300_000])
+def test_an_unusable_logo_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """A file that is missing, no picture, or too large is named by its setting, not by a client."""
+    file = tmp_path / "logo"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("HANDOVER_LOGO_FILE", str(file))
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "HANDOVER_LOGO_FILE" in settings_sentence(caught.value)

@@ -25,9 +25,10 @@ from models.base import utc_now
 from models.database import create_engine_for, transaction, upgrade
 from models.sealing import Keyring
 from service.context import Services
+from service.freezing import Endpoint
 from service.http.app import create_app
 from service.hub import OperationHub
-from service.records import Endpoint, RecordOffice
+from service.records import RecordOffice
 from service.settings import LocalSettings, Settings
 from stacks.areas import Areas
 from tests.service.http.handworker import HandWorker

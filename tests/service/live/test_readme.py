@@ -41,6 +41,7 @@ def test_the_examples_of_the_readme_work(
     assert "HTTP/1.1 202" in done.stdout
     assert '"to":"succeeded"' in done.stdout.replace(" ", "")
     assert pypdf.PdfReader(tmp_path / "T-050-003-ABC-LLC.pdf").decrypt("Ada Lovelace")
+    assert '"version":2' in done.stdout.replace(" ", "")
     assert api.get("/v1/clients/ABC-LLC").json()["state"] == "closed"
 
 
