@@ -1,5 +1,5 @@
 # Production image: the service with the official Pulumi program and its AWS plugin.
-# Building it needs the internet (get.pulumi.com and the plugin's release page).
+# Building it needs the internet: the program and its plugin come from where Pulumi publishes them.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /app
 COPY requirements.lock pyproject.toml README.md ./

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engines import Engines
-from bench.records import pdf_times
+from bench.records import pdf_memory_mb, pdf_times
 from bench.timing import Times, measure
 from bench.world import World, bare_calls
 from service.demo.process import service_process
@@ -41,6 +41,7 @@ def main() -> None:
             report["sizes"] = _sizes(console, world, options.sizes, options.runs)
             report["service_memory_mb"] = _memory_mb(served.pid)
     report["pdf"] = pdf_times(options.runs * 5).as_dict()
+    report["pdf_1000_grow_mb"] = pdf_memory_mb()
     report["temporary_left"] = sorted(_temporary() - before)
     _tell(console, report)
     OUT.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +131,8 @@ def _tell(console: Console, report: dict[str, Any]) -> None:
         first, last = (report["sizes"][size][what]["median_ms"] for size in (sizes[0], sizes[-1]))
         console.print(f"{what}: × {last / first:.2f} from {sizes[0]} to {sizes[-1]} clients")
     console.print(
-        f"PDF {report['pdf']['median_ms']:.1f} ms (aim {AIMS['pdf_ms']:.0f}); "
+        f"PDF {report['pdf']['median_ms']:.1f} ms (aim {AIMS['pdf_ms']:.0f}), "
+        f"{report['pdf_1000_grow_mb']} MB more after 1,000; "
         f"service {report['service_memory_mb']} MB (aim {AIMS['memory_mb']:.0f}); "
         f"start-up {report['start_up_s']} s; "
         f"temporary folders left: {len(report['temporary_left'])}"

@@ -1,11 +1,13 @@
-"""How long a record takes: rendered and protected."""
+"""How long a record takes, rendered and protected, and whether memory stays flat over many."""
 
-from datetime import UTC, date, datetime
-
-from pydantic import SecretStr
+import resource
+import sys
 
 from bench.timing import Times, measure
-from pdf import Organisation, RecordInput, SignerName, issue
+from pdf import SPECIMEN_SECRET, SignerName, issue, specimen
+
+SIGNER = SignerName(first_name="Ada", last_name="Lovelace")
+MANY = 1_000
 
 
 def pdf_times(runs: int) -> Times:
@@ -14,32 +16,27 @@ def pdf_times(runs: int) -> Times:
     return measure(_issue, range(runs))
 
 
+def pdf_memory_mb(records: int = MANY) -> float:
+    """Return how many megabytes the process grows by over so many records (aim: flat)."""
+    _issue(0)
+    before = _peak_mb()
+    for number in range(records):
+        _issue(number)
+    return round(_peak_mb() - before, 1)
+
+
 def _issue(number: int) -> bytes:
-    record = RecordInput.model_validate(
-        {
-            "number": f"T-050-003-2026-{number:04d}",
-            "version": 1,
-            "template_version": "1",
-            "issued_at": datetime(2026, 1, 15, 9, 0, tzinfo=UTC),
-            "time_zone": "Europe/Madrid",
-            "language": "en",
-            "organisation": Organisation(name="Bench", dpo_contact="dpo", help_contact="help"),
-            "client_legal_name": "ABC LLC",
-            "contract_reference": "DPA-2026-014",
-            "contract_kind": "dpa",
-            "contract_signed_on": date(2026, 1, 15),
-            "signer_name": "Ada Lovelace",
-            "purpose": "Review of dermatology images for an ad-hoc study",
-            "data_categories": ("medical images",),
-            "bucket": "legit-health-clients",
-            "prefix": "ABC-LLC/",
-            "upload_path": "ABC-LLC/images/",
-            "region": "eu-west-1",
-            "user_name": "ABC-LLC",
-            "profile": "hardened",
-            "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-            "valid_from": date(2026, 1, 15),
-            "profile_name": "handover-ABC-LLC",
-        }
-    )
-    return issue(record, SecretStr("x" * 40), SignerName(full_name="Ada Lovelace"))
+    record = specimen(number=f"T-050-003-2026-{number:04d}", draft=False)
+    return issue(record, SPECIMEN_SECRET, SIGNER)
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, kibibytes elsewhere.
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    for figure, value in pdf_times(100).as_dict().items():
+        print(f"{figure:20} {value}")
+    print(f"{'grows over 1,000, MB':20} {pdf_memory_mb()}")

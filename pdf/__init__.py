@@ -11,11 +11,25 @@ from pdf.password import PasswordFormError, SignerName, password_rule, record_pa
 from pdf.protection import WrongPasswordError, attachments, protect
 from pdf.record import Approval, Organisation, Profile, RecordInput
 from pdf.rendering import COMMANDS_FILE, CREDENTIALS_FILE, fingerprint, issue, render
+from pdf.specimen import SPECIMEN_SECRET, specimen
+from pdf.template import (
+    APPROVAL_ROLES,
+    ApprovalError,
+    TemplateVersion,
+    UnknownTemplateError,
+    choose,
+    latest_approved,
+    template,
+    templates,
+)
 
 __all__ = [
+    "APPROVAL_ROLES",
     "COMMANDS_FILE",
     "CREDENTIALS_FILE",
+    "SPECIMEN_SECRET",
     "Approval",
+    "ApprovalError",
     "Command",
     "FontBook",
     "Organisation",
@@ -23,11 +37,14 @@ __all__ = [
     "Profile",
     "RecordInput",
     "SignerName",
+    "TemplateVersion",
     "UnknownLanguageError",
+    "UnknownTemplateError",
     "UnprintableTextError",
     "WrongPasswordError",
     "attachments",
     "can_print",
+    "choose",
     "commands",
     "commands_text",
     "credentials_csv",
@@ -35,10 +52,14 @@ __all__ = [
     "fingerprint",
     "issue",
     "languages",
+    "latest_approved",
     "password_rule",
     "protect",
     "record_password",
     "render",
+    "specimen",
+    "template",
+    "templates",
 ]
 
 

@@ -22,6 +22,7 @@ class TitleBlock:
     subtitle: str
     facts: tuple[tuple[str, str], ...]
     widths: tuple[float, ...]
+    logo: bytes | None = None
 
 
 @dataclass(frozen=True)

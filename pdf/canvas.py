@@ -13,7 +13,8 @@ from fpdf import FPDF
 from fpdf.fonts import HarfBuzzFont, TTFFont
 
 from pdf.fonts import Face, Run
-from pdf.shapes import Fill, Mark, Page, Shape, Tag, Text
+from pdf.logo import is_svg, small
+from pdf.shapes import Fill, Mark, Page, Picture, Shape, Tag, Text
 
 PRODUCER = "Handover"
 
@@ -106,11 +107,17 @@ class Canvas(FPDF):
             case Fill():
                 self.set_fill_color(*shape.colour)
                 self.rect(x + shape.x, y + shape.y, shape.width, shape.height, style="F")
+            case Picture():
+                self._draw_picture(shape, x + shape.x, y + shape.y)
             case Text(angle=0):
                 self._draw_text(shape, x + shape.x, y + shape.y)
             case Text():
                 with self.rotation(shape.angle, x + shape.x, y + shape.y):
                     self._draw_text(shape, x + shape.x, y + shape.y)
+
+    def _draw_picture(self, picture: Picture, x: float, y: float) -> None:
+        data = picture.data if is_svg(picture.data) else small(picture.data)
+        self.image(BytesIO(data), x, y, w=picture.width, h=picture.height)
 
     def _draw_text(self, text: Text, x: float, y: float) -> None:
         self.set_text_color(*text.colour)
@@ -132,7 +139,7 @@ class Canvas(FPDF):
 
 
 def _by_tag(shapes: tuple[Shape, ...]) -> Iterator[tuple[Tag | None, list[Shape]]]:
-    """Group neighbouring shapes that belong to one tag; fills belong to none."""
+    """Group neighbouring shapes that belong to one tag; fills and pictures belong to none."""
     group: list[Shape] = []
     current: Tag | None = None
     for shape in shapes:

@@ -76,6 +76,7 @@ def _title(record: RecordInput, texts: Catalogue) -> TitleBlock:
             (texts["facts.template"], template),
         ),
         widths=(0.24, 0.12, 0.42, 0.22),
+        logo=record.organisation.logo,
     )
 
 
@@ -317,7 +318,7 @@ def _signatures(record: RecordInput, texts: Catalogue) -> Table:
     )
     columns = ("step", "role", "date", "commit")
     titles = tuple(texts[f"approvals.{column}"] for column in columns)
-    return Table(rows, widths=(0.17, 0.17, 0.24, 0.42), titles=titles)
+    return Table(rows, widths=(0.15, 0.14, 0.23, 0.48), titles=titles)
 
 
 def _fact(label: str, value: str, *, mono: bool = False) -> tuple[Cell, Cell]:

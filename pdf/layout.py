@@ -21,10 +21,10 @@ def lay_out(document: Document, fonts: FontBook) -> tuple[list[Page], Tag]:
     flow = _Flow()
     wide = [b for b in document.blocks if isinstance(b, Wide) and _too_wide(b, typesetter, flow)]
     _set([block for block in document.blocks if block not in wide], typesetter, flow)
-    if wide:
+    for block in wide:
         # At the end, so that no page before it stays half empty.
         flow.turn()
-        _set(wide, typesetter, flow)
+        _set([block], typesetter, flow)
     flow.end()
     for number, page in enumerate(flow.pages, 1):
         _add_running(page, document.running, f"{number}", f"{len(flow.pages)}", typesetter)
@@ -55,7 +55,7 @@ class _Flow:
         return self.pages[-1].width - 2 * MARGIN
 
     def turn(self) -> None:
-        """Go on with landscape pages."""
+        """Go on with a landscape page."""
         self.end()
         self._start(A4_HEIGHT, A4_WIDTH)
 

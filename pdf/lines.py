@@ -68,24 +68,29 @@ class LineSetter:
         """Break a text into lines; each but the last keeps the space at which it was broken."""
         lines = [""]
         room = width
-        for piece in self._pieces(text, how, width):
-            if lines[-1] and self.width(piece.rstrip(), how) > room:
+        space = self.width(" ", how)
+        for piece, wide in self._pieces(text, how, width):
+            if lines[-1] and wide > room:
                 lines.append("")
                 room = width
             lines[-1] += piece
-            room -= self.width(piece, how)
+            room -= wide + (space if piece.endswith(" ") else 0)
         lines[-1] = lines[-1].rstrip()
         return Lines(tuple(lines), how, reads_right_to_left(text))
 
-    def _pieces(self, text: str, how: Style, width: float) -> Iterator[str]:
-        """Yield the words of a text, each with a space after it; too wide ones in parts."""
+    def _pieces(self, text: str, how: Style, width: float) -> Iterator[tuple[str, float]]:
+        """Yield the words of a text, each with a space after it; too wide ones in parts.
+
+        With each comes its width, without the space.
+        """
         for word in text.split():
-            rest = word
-            while self.width(rest, how) > width:
+            rest, wide = word, self.width(word, how)
+            while wide > width:
                 cut = self._cut(rest, how, width)
-                yield rest[:cut]
+                yield rest[:cut], self.width(rest[:cut], how)
                 rest = rest[cut:]
-            yield f"{rest} "
+                wide = self.width(rest, how)
+            yield f"{rest} ", wide
 
     def _cut(self, word: str, how: Style, width: float) -> int:
         """Return where to part a word that is too wide: after a separator, else where it fits."""

@@ -14,7 +14,13 @@ class WrongPasswordError(ValueError):
 
 
 def protect(pdf: bytes, password: str) -> bytes:
-    """Encrypt a PDF with AES-256 (revision 6), its metadata included.
+    """Return a PDF locked as `locked` says."""
+    with pikepdf.open(io.BytesIO(pdf)) as document:
+        return locked(document, password)
+
+
+def locked(document: pikepdf.Pdf, password: str) -> bytes:
+    """Return a PDF encrypted with AES-256 (revision 6), its metadata included.
 
     The owner password is random and forgotten: an empty one, or none, would make a file that opens
     without any password. `password` must come from `pdf.password.record_password`. Raises
@@ -25,10 +31,9 @@ def protect(pdf: bytes, password: str) -> bytes:
     lock = pikepdf.Encryption(
         user=password, owner=secrets.token_urlsafe(48), R=6, aes=True, metadata=True
     )
-    locked = io.BytesIO()
-    with pikepdf.open(io.BytesIO(pdf)) as document:
-        document.save(locked, encryption=lock, object_stream_mode=pikepdf.ObjectStreamMode.generate)
-    return locked.getvalue()
+    written = io.BytesIO()
+    document.save(written, encryption=lock, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    return written.getvalue()
 
 
 def attachments(pdf: bytes, password: str) -> dict[str, bytes]:

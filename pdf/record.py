@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
+from pdf.logo import Logo
+
 
 class Profile(StrEnum):
     """The named permission profiles of a client's key (SP-24, PB-17)."""
@@ -38,20 +40,27 @@ class Frozen(BaseModel):
 
 
 class Organisation(Frozen):
-    """Who issues the record: its name and whom to ask (PB-31, SP-13)."""
+    """Who issues the record: its name, whom to ask (PB-31, SP-13), and its logo's file if any."""
 
     name: str
     dpo_contact: str
     help_contact: str
+    logo: Logo | None = None
 
 
 class Approval(Frozen):
-    """One step in the approval of the template (SP-29, SP-30)."""
+    """One step in the approval of the template (SP-29, SP-30).
+
+    `by` is who signed, in the caller's own naming, and `digest` what the template said then
+    (`TemplateVersion.digest`); both serve the rules and are not printed.
+    """
 
     step: Literal["author", "reviewer", "approver"]
     role: str
     on: date
-    commit: str
+    commit: str = Field(pattern=r"^[0-9a-f]{7,64}$")
+    by: str = ""
+    digest: str = ""
 
 
 class RecordInput(Frozen):

@@ -5,6 +5,8 @@ Nothing is written to disk: the file exists in memory only and is never stored.
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pikepdf
 from pikepdf.models.metadata import encode_pdf_date
@@ -13,14 +15,14 @@ from pydantic import SecretStr
 from pdf.canvas import Canvas
 from pdf.catalogue import catalogue
 from pdf.command import commands_text
-from pdf.content import document
 from pdf.credentials import credentials_csv
 from pdf.fonts import FontBook, default_fonts
 from pdf.layout import lay_out
 from pdf.password import SignerName, record_password
-from pdf.protection import protect
+from pdf.protection import locked
 from pdf.record import RecordInput
 from pdf.tags import add_structure
+from pdf.template import layout
 
 CREDENTIALS_FILE = "credentials.csv"
 COMMANDS_FILE = "commands.txt"
@@ -34,23 +36,12 @@ def render(
     """Return the record as an unprotected, tagged PDF with its attachments.
 
     The same input gives the same bytes. Raises UnprintableTextError where no font has a character
-    (ask `FontBook.can_print` first) and UnknownLanguageError.
+    (ask `FontBook.can_print` first), UnknownLanguageError and UnknownTemplateError.
     """
-    content = document(record, secret_access_key)
-    pages, root = lay_out(content, fonts or default_fonts())
-    canvas = Canvas(
-        title=content.title,
-        author=content.author,
-        subject=content.subject,
-        language=content.language,
-    )
-    drawn = canvas.draw(pages, record.issued_local)
-    finished = io.BytesIO()
-    with pikepdf.open(io.BytesIO(drawn)) as pdf:
-        add_structure(pdf, root, content.language)
-        _attach(pdf, record, secret_access_key)
-        pdf.save(finished, deterministic_id=True, min_version=PDF_VERSION)
-    return finished.getvalue()
+    written = io.BytesIO()
+    with _finished(record, secret_access_key, fonts) as pdf:
+        pdf.save(written, deterministic_id=True, min_version=PDF_VERSION)
+    return written.getvalue()
 
 
 def issue(
@@ -65,7 +56,8 @@ def issue(
     Raises PasswordFormError beside what `render` raises.
     """
     password = record_password(signer)
-    return protect(render(record, secret_access_key, fonts=fonts), password)
+    with _finished(record, secret_access_key, fonts) as pdf:
+        return locked(pdf, password)
 
 
 def fingerprint(pdf: bytes, password: str = "") -> str:
@@ -81,6 +73,26 @@ def fingerprint(pdf: bytes, password: str = "") -> str:
             object_stream_mode=pikepdf.ObjectStreamMode.disable,
         )
     return hashlib.sha256(plain.getvalue()).hexdigest()
+
+
+@contextmanager
+def _finished(
+    record: RecordInput, secret: SecretStr, fonts: FontBook | None
+) -> Iterator[pikepdf.Pdf]:
+    """Draw a record and add what the drawing library does not: structure and attachments."""
+    content = layout(record.template_version)(record, secret)
+    pages, root = lay_out(content, fonts or default_fonts())
+    canvas = Canvas(
+        title=content.title,
+        author=content.author,
+        subject=content.subject,
+        language=content.language,
+    )
+    drawn = canvas.draw(pages, record.issued_local)
+    with pikepdf.open(io.BytesIO(drawn)) as pdf:
+        add_structure(pdf, root, content.language)
+        _attach(pdf, record, secret)
+        yield pdf
 
 
 def _attach(pdf: pikepdf.Pdf, record: RecordInput, secret: SecretStr) -> None:

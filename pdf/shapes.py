@@ -72,7 +72,18 @@ class Fill:
     colour: Colour
 
 
-Shape = Text | Fill
+@dataclass(frozen=True)
+class Picture:
+    """A picture that decorates: the bytes of a PNG, JPEG or SVG file."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    data: bytes
+
+
+Shape = Text | Fill | Picture
 
 
 @dataclass(frozen=True)

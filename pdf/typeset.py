@@ -19,8 +19,9 @@ from pdf.blocks import (
     Wide,
 )
 from pdf.fonts import FontBook
-from pdf.lines import LineSetter, Lines
-from pdf.shapes import Box, Fill, Shape, Tag, Text
+from pdf.lines import Lines, LineSetter
+from pdf.logo import size as logo_size
+from pdf.shapes import Box, Fill, Picture, Shape, Tag, Text
 
 CODE_PADDING = 7.0
 CELL_PADDING = 3.0
@@ -91,13 +92,18 @@ class Typesetter(LineSetter):
     def _title_block(self, block: TitleBlock, width: float) -> list[Box]:
         shapes: list[Shape] = []
         y = 0.0
+        room = width
+        if block.logo is not None:
+            logo = _logo(block.logo, width)
+            shapes.append(logo)
+            room = logo.x - COLUMN_GAP
         parts = (
             (block.organisation, style.ISSUER, "P", 6),
             (block.title, style.TITLE, "H1", 1),
             (block.subtitle, style.SUBTITLE, "P", 9),
         )
         for text, how, kind, after in parts:
-            lines = self.broken(text, how, width)
+            lines = self.broken(text, how, room)
             shapes += self.draw(lines, 0, y, self._root.child(kind))
             y += lines.height + after
         shapes.append(Fill(0, y, width, 1.6, style.ACCENT))
@@ -248,6 +254,13 @@ class Typesetter(LineSetter):
             shapes += self.draw(text, x + BULLET_INDENT, y + CELL_PADDING, body)
             y += text.height + 1
         return shapes, y
+
+
+def _logo(data: bytes, width: float) -> Picture:
+    """The logo in the upper right corner, as large as its place permits."""
+    wide, high = logo_size(data)
+    scale = min(style.LOGO_WIDTH / wide, style.LOGO_HEIGHT / high)
+    return Picture(width - wide * scale, 0, wide * scale, high * scale, data)
 
 
 def _untagged(box: Box) -> Iterator[Shape]:

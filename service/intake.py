@@ -17,13 +17,7 @@ from models.countries import in_eea
 from models.slugs import SlugError, slug_for, validate_slug
 from pdf.password import PasswordFormError, SignerName, record_password
 from service import problems
-from service.intents import (
-    ContractIntent,
-    OpenIntent,
-    ReopenIntent,
-    SignerIntent,
-    contract_intent,
-)
+from service.intents import contract_intent
 from service.problems import FieldError, Problem, ProblemType, describe
 from service.requests import (
     ContractRequest,
@@ -34,6 +28,7 @@ from service.requests import (
 )
 from service.settings import Settings
 from service.updates import UpdateIntent
+from service.wishes import ContractIntent, OpenIntent, ReopenIntent, SignerIntent
 
 CanPrint = Callable[[str], list[str]]
 """Returns the characters of a text that no font of the record prints."""

@@ -1,15 +1,10 @@
-"""Turns a wish into rows: client, contract, signer, planned key, operation and audit event, all in
-one.
+"""Turns a wish into rows: client, contract, signer, planned key, operation and audit event.
 
 Each `begin_…` function works in the caller's transaction and returns the operation; the caller
 commits and then tells the dispatcher. Nothing here talks to AWS.
 """
 
-import re
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -22,8 +17,6 @@ from models.clients import (
     Client,
     ClientState,
     Contract,
-    ContractKind,
-    Profile,
     Signer,
     find_client,
     move_client,
@@ -41,84 +34,7 @@ from models.operations import (
 from service import problems
 from service.problems import Problem
 from service.settings import Settings
-
-_AUDITED_REQUEST_ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,56}")
-
-
-@dataclass(frozen=True)
-class Requester:
-    """Who asks: the actor's row id, the address of the socket's peer, the id of the request."""
-
-    actor_id: str
-    source_ip: str | None = None
-    request_id: str | None = None
-
-    @property
-    def audited_request_id(self) -> str | None:
-        """Return the request id as the audit keeps it: hexadecimal, another form as its UUID
-        (version 5).
-
-        A caller chooses its request ids, so they could hold a name, which must not get into the
-        chain.
-        """
-        if self.request_id is None or _AUDITED_REQUEST_ID.fullmatch(self.request_id):
-            return self.request_id
-        return uuid.uuid5(uuid.NAMESPACE_OID, self.request_id).hex
-
-
-@dataclass(frozen=True)
-class SignerIntent:
-    """The signer, by first and last name or by one full name that is never split."""
-
-    email: str
-    first_name: str | None = None
-    last_name: str | None = None
-    full_name: str | None = None
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The names that are given, by field."""
-        fields = ("first_name", "last_name", "full_name")
-        return {name: value for name in fields if (value := getattr(self, name)) is not None}
-
-
-@dataclass(frozen=True)
-class ContractIntent:
-    """The contract that permits the sharing (SP-05)."""
-
-    kind: ContractKind
-    reference: str
-    signed_on: date
-    ends_on: date | None
-    jurisdiction: str
-    signer: SignerIntent
-
-
-@dataclass(frozen=True)
-class OpenIntent:
-    """A checked wish to open an area; made by `service.intake.validate` only."""
-
-    legal_name: str
-    slug: str
-    purpose: str
-    data_categories: tuple[str, ...]
-    profile: Profile
-    language: str
-    valid_until: date | None
-    contract: ContractIntent
-
-
-@dataclass(frozen=True)
-class ReopenIntent:
-    """A checked wish to open a closed or failed area again; None leaves a value as it is."""
-
-    contract: ContractIntent | None
-    purpose: str
-    data_categories: tuple[str, ...]
-    profile: Profile
-    language: str
-    valid_until: date | None
-
+from service.wishes import ContractIntent, OpenIntent, ReopenIntent, Requester, SignerIntent
 
 Admission = Callable[[Session], None]
 """Called before a new area is written; raises a Problem when there is no room for another user."""

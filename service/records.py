@@ -31,8 +31,8 @@ from pdf import (
 )
 from pdf.fonts import SYSTEM_FOLDERS
 from service.freezing import Endpoint, Numbering, freeze, same_words, signed_contract
-from service.intents import Requester
 from service.settings import Settings
+from service.wishes import Requester
 
 log = logging.getLogger(__name__)
 

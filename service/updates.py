@@ -14,18 +14,10 @@ from sqlmodel import Session
 from models.base import utc_now
 from models.clients import Client, ClientState, Contract, Signer
 from service import problems
-from service.intents import (
-    ContractIntent,
-    Requester,
-    audit,
-    closed,
-    contract_intent,
-    links_of,
-    refuse_unfinished,
-    sign,
-)
+from service.intents import audit, closed, contract_intent, links_of, refuse_unfinished, sign
 from service.problems import Problem
 from service.records import RecordGone, RecordOffice
+from service.wishes import ContractIntent, Requester
 
 
 @dataclass(frozen=True)

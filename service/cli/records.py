@@ -18,10 +18,10 @@ from service.cli.output import JsonFlag, refuse, show, show_rows
 from service.cli.scope import DataOption, database_of, reading_session, settings_for
 from service.freezing import Endpoint
 from service.http.record_reading import record_versions
-from service.intents import Requester
 from service.record_check import RecordCheck, check_record
 from service.records import IssuedRecord, RecordOffice, fonts_of, note_issue
 from service.settings import LocalSettings, Settings
+from service.wishes import Requester
 
 app = typer.Typer(help="The records T-050-003.", no_args_is_help=True)
 

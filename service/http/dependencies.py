@@ -15,8 +15,8 @@ from models.base import utc_now
 from models.database import transaction
 from service import problems
 from service.context import Services
-from service.intents import Requester
 from service.problems import Problem
+from service.wishes import Requester
 
 _LAST_USED_STEP = timedelta(minutes=1)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pypdf
 from pydantic import SecretStr
 
-from pdf import Organisation, RecordInput, SignerName
+from pdf import Approval, RecordInput, SignerName, specimen
 
 SECRET = SecretStr("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SIGNER = SignerName(first_name="Ada", last_name="Lovelace")
@@ -30,38 +30,41 @@ LONGEST: dict[str, Any] = {
     "valid_until": date(2027, 11, 20),
 }
 
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40">'
+    b'<rect width="40" height="40" fill="#007084"/>'
+    b'<circle cx="80" cy="20" r="20" fill="#143054"/></svg>'
+)
+COMMIT = "9f2c1e7d40" * 4
+
+
+def signature(step: str, role: str, **changes: Any) -> Approval:
+    """A signature under the template, given on 4 November unless told otherwise."""
+    fields = {"step": step, "role": role, "on": date(2026, 11, 4), "commit": COMMIT}
+    return Approval(**(fields | changes))
+
+
+SIGNATURES = (
+    signature("author", "JD-020", by="actor-1"),
+    signature("reviewer", "JD-003", by="actor-2"),
+    signature("approver", "JD-001", by="actor-3"),
+)
+
 
 def make_record(**changes: Any) -> RecordInput:
     """A record of ABC LLC with some fields changed."""
     fields: dict[str, Any] = {
         "number": "T-050-003-2026-0001",
-        "version": 1,
-        "template_version": "1",
         "issued_at": datetime(2026, 11, 21, 23, 30, tzinfo=UTC),
-        "time_zone": "Europe/Madrid",
-        "organisation": Organisation(
-            name="Example Health, S.L.",
-            dpo_contact="dpo@example.org",
-            help_contact="support@example.org",
-        ),
-        "client_legal_name": "ABC LLC",
         "contract_reference": "DPA-2026-017",
-        "contract_kind": "dpa",
         "contract_signed_on": date(2026, 11, 18),
-        "signer_name": "Ada Lovelace",
         "purpose": "Review of dermatology images",
         "data_categories": ("images", "clinical metadata"),
-        "bucket": "legit-health-clients",
-        "prefix": "ABC-LLC/",
-        "upload_path": "ABC-LLC/images/",
-        "region": "eu-west-3",
-        "user_name": "ABC-LLC",
-        "profile": "hardened",
         "access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "valid_from": date(2026, 11, 22),
-        "profile_name": "handover-ABC-LLC",
+        "draft": False,
     }
-    return RecordInput(**(fields | changes))
+    return specimen(**(fields | changes))
 
 
 def pages_of(pdf: bytes, password: str | None = None) -> list[str]:

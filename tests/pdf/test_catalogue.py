@@ -11,6 +11,14 @@ from pdf.catalogue import catalogue
 from tests.pdf.records import SECRET, make_record
 
 ENGLISH = catalogue("en")
+LISTS = (
+    "date.months",
+    "errors.rows",
+    "handling.rules",
+    "profile.hardened",
+    "graphical.path_places",
+    "graphical.acl_places",
+)
 
 
 def fields_of(language: str, key: str) -> set[str]:
@@ -37,7 +45,7 @@ def test_catalogues_have_the_same_keys_and_fields(language: str) -> None:
 @pytest.mark.parametrize("language", languages())
 def test_lists_are_equally_long(language: str) -> None:
     for key in ENGLISH.keys:
-        if key.startswith(("date.months", "errors.rows", "handling.rules", "profile.hardened")):
+        if key.startswith(LISTS):
             assert len(catalogue(language).raw_list(key)) == len(ENGLISH.raw_list(key))
     assert len(catalogue(language).raw_list("date.months")) == 12
 
@@ -51,6 +59,8 @@ def test_spanish_is_translated() -> None:
         "key.bucket",
         "errors.error",
         "approvals.commit",
+        "steps.python.title",
+        "steps.rclone.title",
     }
 
 

@@ -67,7 +67,7 @@ def test_sp_28_readers_of_four_makers_open_names_of_many_scripts(name: str) -> N
     signer = SignerName(full_name=name)
     locked = protect(render(make_record(), SECRET), record_password(signer))
     with pikepdf.open(io.BytesIO(locked), password=signer.display) as pdf:
-        assert len(pdf.pages) == 2
+        assert len(pdf.pages) == 4
     assert "T-050-003-2026-0001" in pages_of(locked, signer.display)[0]
     with pypdfium2.PdfDocument(locked, password=signer.display) as document:
         assert "T-050-003-2026-0001" in document[0].get_textpage().get_text_range()

@@ -13,10 +13,10 @@ from models.clients import Profile
 from pdf import can_print
 from service import problems
 from service.intake import validate
-from service.intents import OpenIntent
 from service.problems import Problem, ProblemType
 from service.requests import CreateClient
 from service.settings import LocalSettings, Settings
+from service.wishes import OpenIntent
 from tests.service.http.conftest import ABC_LLC
 
 TODAY = date(2026, 11, 22)

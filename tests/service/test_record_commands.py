@@ -26,10 +26,11 @@ from pdf import attachments, fingerprint, languages, protect
 from service.accounts import ensure_operator
 from service.cli.main import app, main
 from service.freezing import Endpoint
-from service.intents import ContractIntent, OpenIntent, Requester, SignerIntent, begin_open
+from service.intents import begin_open
 from service.local import prepare
 from service.records import RecordOffice
 from service.settings import Settings
+from service.wishes import ContractIntent, OpenIntent, Requester, SignerIntent
 
 SIGNER = "Ada Lovelace"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

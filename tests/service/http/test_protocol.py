@@ -13,7 +13,7 @@ import pytest
 from service import problems
 from service.context import Services
 from service.http.starting import Once
-from service.intents import Requester
+from service.wishes import Requester
 from tests.service.http.conftest import TokenFactory, caller
 
 Request = dict[str, Any]
