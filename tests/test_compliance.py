@@ -21,6 +21,18 @@ def test_each_requirement_is_either_shown_or_listed_as_not_shown() -> None:
     assert not_shown & set(rows()) == set()
 
 
+def test_the_procedures_inputs_are_mapped_to_what_is_shown() -> None:
+    """SP-14: GDPR, LOPDGDD, GP-050 and ISO/IEC 27001, each answered by requirements with tests."""
+    mapping = DOCUMENT.read_text().split("## Control mapping", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in mapping.splitlines() if line.startswith("| ")][1:]
+    for source in ("GDPR", "LOPDGDD", "GP-050", "ISO/IEC 27001:2022"):
+        assert [line for line in lines if line.startswith(f"| {source}")]
+    for line in lines:
+        answers = set(re.findall(r"\b(?:SP|RX|PB)-\d{2}\b", line))
+        assert answers, line
+        assert answers <= set(rows()), line
+
+
 def test_no_test_cites_a_requirement_that_does_not_exist() -> None:
     assert set(citations()) <= KNOWN
 

@@ -36,7 +36,7 @@ def database_url(request: pytest.FixtureRequest, migrated_file: Path, tmp_path: 
 def test_each_version_counts_its_own_downloads(
     api: httpx.Client, worker: HandWorker, abc_llc: Request
 ) -> None:
-    """The metadata of `/records/{number}`, version by version, newest first."""
+    """SP-26 in part: who fetched which version of the record, and how often, newest first."""
     worker.automatic = True
     client = api.post("/v1/clients", json=abc_llc, headers={"Prefer": "wait=5"}).json()
     api.get(f"{CLIENT}/record.pdf")
