@@ -8,12 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-router = APIRouter(tags=["documentation"])
+from service.http.pages import page, prose
 
-_STYLE = (
-    "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code{background:#eee;padding:.1rem .3rem}dt{margin-top:1.5rem}"
-)
+router = APIRouter(tags=["documentation"])
 
 
 @router.get("/docs", summary="All calls on one page", response_class=HTMLResponse)
@@ -25,16 +22,12 @@ async def read_docs(request: Request) -> HTMLResponse:
         for path, item in document["paths"].items()
         for method, operation in item.items()
     )
-    head = f'<meta charset="utf-8"><title>Handover</title><style>{_STYLE}</style>'
     about = "".join(
-        f"<p>{escape(part)}</p>" for part in document["info"]["description"].split("\n\n")
+        f"<p>{prose(part)}</p>" for part in document["info"]["description"].split("\n\n")
     )
     links = '<p><a href="/openapi.json">OpenAPI document</a>, <a href="/problems">problems</a></p>'
-    body = f"<h1>Handover {escape(document['info']['version'])}</h1>{about}{links}<dl>{calls}</dl>"
-    return HTMLResponse(
-        f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>',
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-    )
+    heading = f"<h1>Handover {escape(document['info']['version'])}</h1>"
+    return page("Handover", f"{heading}{about}{links}<dl>{calls}</dl>")
 
 
 def _call(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -45,5 +38,5 @@ def _call(method: str, path: str, operation: dict[str, Any]) -> str:
     answers = ", ".join(sorted(operation["responses"]))
     return (
         f"<dt><code>{method.upper()} {escape(path)}</code> {escape(operation['summary'])}</dt>"
-        f"<dd><p>{escape(operation['description'])}</p>{needs}<p>Answers {answers}</p></dd>"
+        f"<dd><p>{prose(operation['description'])}</p>{needs}<p>Answers {answers}</p></dd>"
     )

@@ -14,6 +14,7 @@ from service.context import Services
 from service.http.dependencies import ServicesDep, bearer, caller_behind
 from service.http.documents import Alive, Check, Readiness
 from service.http.openapi import documented
+from service.http.pages import page, prose
 from service.problems import Problem, ProblemType
 
 router = APIRouter(tags=["health"])
@@ -53,7 +54,7 @@ def readyz(
 @router.get("/problems", summary="All problem types", response_class=HTMLResponse)
 async def list_problems() -> HTMLResponse:
     """Describe every problem type on one page."""
-    return HTMLResponse(_page("Problems", "".join(map(_entry, problems.CATALOGUE.values()))))
+    return page("Problems", "".join(map(_entry, problems.CATALOGUE.values())))
 
 
 @router.get(
@@ -67,7 +68,7 @@ async def read_problem(name: str) -> HTMLResponse:
     kind = problems.CATALOGUE.get(name)
     if kind is None:
         raise Problem(problems.NOT_FOUND, "There is no such problem type.")
-    return HTMLResponse(_page(kind.title, _entry(kind)))
+    return page(kind.title, _entry(kind))
 
 
 def _is_known(
@@ -123,15 +124,10 @@ def _area_checks(services: Services, known: bool) -> list[Check]:
 def _worker_check(services: Services) -> Check:
     alive = services.dispatcher.alive()
     return Check(
-        name="worker", ok=alive, detail="works" if alive else "no worker; run `handover worker`"
+        name="worker", ok=alive, detail="works" if alive else "no worker runs; restart the service"
     )
 
 
 def _entry(kind: ProblemType) -> str:
-    name, title, remedy = escape(kind.name), escape(kind.title), escape(kind.remedy)
-    return f"<h2>{name} ({kind.status})</h2><p>{title}.</p><p>{remedy}</p>"
-
-
-def _page(title: str, body: str) -> str:
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'
+    name = f"<code>{escape(kind.name)}</code> ({kind.status})"
+    return f"<h2>{name}</h2><p>{prose(kind.title)}.</p><p>{prose(kind.remedy)}</p>"
