@@ -1,10 +1,11 @@
 """The service as a process of its own, as a user would start it."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +30,21 @@ class Served:
 
 
 @contextmanager
-def service_process(data: Path) -> Iterator[Served]:
+def service_process(data: Path, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
     """Run ``handover serve --local`` on the folder while the context lasts.
+
+    ``environment`` is added to the process's own.
 
     Raises `ServiceDidNotStart` with what the service said.
     """
     command = [sys.executable, "-m", "service", "serve", "--local", "--json", "--port", "0"]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [*command, "--data", str(data)], stdout=subprocess.PIPE, stderr=errors, text=True
+            [*command, "--data", str(data)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             yield _await(process, errors)
