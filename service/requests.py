@@ -60,7 +60,9 @@ def _email(text: str) -> str:
 
 
 def _signer_form(value: Any) -> str:
-    return "full" if isinstance(value, dict) and "full_name" in value else "parts"
+    # Asked of the JSON that comes in, and of the model that is written out again.
+    full = isinstance(value, SignerInFull) or (isinstance(value, dict) and "full_name" in value)
+    return "full" if full else "parts"
 
 
 Name = Annotated[str, Field(strict=True, max_length=MAX_NAME), AfterValidator(check_name)]

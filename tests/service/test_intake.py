@@ -14,7 +14,7 @@ from pdf import can_print
 from service import problems
 from service.intake import validate
 from service.problems import Problem, ProblemType
-from service.requests import CreateClient
+from service.requests import ContractRequest, CreateClient
 from service.settings import LocalSettings, Settings
 from service.wishes import OpenIntent
 from tests.service.http.conftest import ABC_LLC
@@ -298,3 +298,14 @@ def test_repeated_categories_are_kept_once(settings: Settings) -> None:
     """SP-02: saying a category twice does no harm."""
     intent = checked(settings, sets("data_categories", ["images", "age", "images"]))
     assert intent.data_categories == ("images", "age")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "names", [{"full_name": "Ada Lovelace"}, {"first_name": "Ada", "last_name": "Lovelace"}]
+)
+def test_either_form_of_signer_is_written_out_without_a_warning(names: dict[str, str]) -> None:
+    """PB-02: a warning of the library would put name and address into the log."""
+    asked = {**ABC_LLC["contract"], "signer": {**names, "email": "ada@abc.example"}}
+    contract = ContractRequest.model_validate(asked)
+    assert contract.model_dump(mode="json")["signer"] == asked["signer"]
