@@ -1,9 +1,20 @@
 """``up`` of the client program through the Automation API, on each engine that is there."""
 
+import json
+import resource
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pulumi_aws as aws
 
 from bench.timing import Times, measure
 from bench.world import BUCKET, GROUP, REGION, World
+from engine.localaws import LocalAws
 from stacks.automation import Backend, EngineKind, Stacks, official_program
 from stacks.client import AreaInputs, ClientProgram, KeyGeneration
 
@@ -60,3 +71,70 @@ def _stacks(kind: EngineKind, root: Path, world: World) -> Stacks:
             work_directory=root / f"work-{kind}",
         )
     )
+
+
+@dataclass
+class Users:
+    """A stack of ``count`` users."""
+
+    stack_name: str
+    count: int
+    project_name: str = "bench-users"
+
+    def __call__(self) -> None:
+        """Declare them."""
+        for number in range(self.count):
+            aws.iam.User(f"user-{number}", name=f"{self.stack_name}-{number}")
+
+
+SIZES = (5, 50, 200)
+
+
+def compare(directory: Path) -> dict[str, Any]:
+    """Both engines on one local AWS and one provider: cold and warm, 1 and 16 at once, by size.
+
+    Milliseconds, and megabytes at most: of this process for the embedded engine, of the largest
+    program that it started for the official one.
+    """
+    report: dict[str, Any] = {}
+    with LocalAws.start(directory / "aws") as local:
+        kinds: tuple[EngineKind, ...] = ("embedded", "official")
+        for kind in kinds if official_program() else kinds[:1]:
+            backend = Backend(
+                url=f"file://{directory / kind}",
+                engine=kind,
+                environment=local.environment(),
+                passphrase="bench",
+                work_directory=directory / f"work-{kind}",
+            )
+            (directory / kind).mkdir()
+            report[kind] = _figures(Stacks(backend), kind)
+    return report
+
+
+def _figures(stacks: Stacks, kind: str) -> dict[str, Any]:
+    few = kind == "official"
+    figures: dict[str, Any] = {"cold_ms": _up(stacks, f"{kind}-cold", 5)}
+    runs = range(3 if few else 30)
+    figures["warm_ms"] = statistics.median(_up(stacks, f"{kind}-w{n}", 5) for n in runs)
+    names = [f"{kind}-s{n}" for n in range(16 if few else 64)]
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: _up(stacks, name, 5), names))
+    figures["16_at_once_ms_each"] = (time.perf_counter() - begun) * 1000 / len(names)
+    for size in SIZES:
+        figures[f"{size}_users_ms_each"] = _up(stacks, f"{kind}-n{size}", size) / size
+    who = resource.RUSAGE_CHILDREN if few else resource.RUSAGE_SELF
+    figures["memory_mb"] = resource.getrusage(who).ru_maxrss / 1000
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+def _up(stacks: Stacks, name: str, count: int) -> float:
+    begun = time.perf_counter()
+    stacks.up(Users(name, count))
+    return (time.perf_counter() - begun) * 1000
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="handover-bench-") as folder:
+        print(json.dumps(compare(Path(folder)), indent=2))

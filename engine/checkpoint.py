@@ -17,6 +17,7 @@ from engine.errors import CheckpointError
 from engine.provider import Properties
 from engine.serialization import Secrets, dumps, resource_from_json, resource_to_json
 from engine.state import PendingOperation, ResourceState, Snapshot, timestamp
+from engine.urn import is_provider_type, parse_urn, split_provider_reference
 
 VERSION = 3
 PROGRAM_VERSION = f"v{pulumi._version.version}"
@@ -121,14 +122,16 @@ def decode_deployment(latest: Any, where: str, open_secrets: OpenSecrets) -> Dep
             resource_from_json(item, secrets) for item in latest.get("resources") or ()
         )
         pending = tuple(
-            PendingOperation(item["type"], resource_from_json(item["resource"], secrets))
+            PendingOperation(str(item["type"]), resource_from_json(item["resource"], secrets))
             for item in latest.get("pending_operations") or ()
         )
         _verify_manifest(latest.get("manifest"))
+        for state in (*resources, *(operation.resource for operation in pending)):
+            _verify_resource(state)
         _verify_order(resources)
+        metadata = dict(latest.get("metadata") or {})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _corrupt(where, f"{type(error).__name__}: {error}") from error
-    metadata = latest.get("metadata") or {}
     return Deployment(Snapshot(resources, pending, "", metadata), secrets)
 
 
@@ -168,6 +171,20 @@ def _verify_manifest(manifest: Any) -> None:
     version = manifest.get("version") or ""
     if version and manifest.get("magic") != hashlib.sha256(version.encode()).hexdigest():
         raise ValueError("the manifest's magic does not match its version")
+
+
+def _verify_resource(state: ResourceState) -> None:
+    """Each resource must have the name of its type, and if a provider's, a provider."""
+    if parse_urn(state.urn).type != state.type:
+        raise ValueError(f"{state.urn} has the type {state.type}")
+    if state.parent:
+        parse_urn(state.parent)
+    if state.provider:
+        split_provider_reference(state.provider)
+    elif state.custom and not is_provider_type(state.type):
+        raise ValueError(f"{state.urn} names no provider")
+    if not isinstance(state.inputs, dict) or not isinstance(state.outputs, dict):
+        raise TypeError(f"{state.urn} has properties that are no mapping")
 
 
 def _verify_order(resources: tuple[ResourceState, ...]) -> None:

@@ -22,7 +22,7 @@ from typing import Any, cast
 import pulumi._version
 from pulumi.automation import CommandResult, PulumiCommand, PulumiFn
 from pulumi.automation._server import LanguageServer
-from pulumi.automation.errors import create_command_error
+from pulumi.automation.errors import CommandError, create_command_error
 from semver import VersionInfo
 
 from engine import config_verbs, stack_verbs
@@ -160,6 +160,20 @@ class EmbeddedCommand(PulumiCommand):
 
         Raises pulumi.automation.CommandError (or what is derived from it) when it fails.
         """
+        result = self.answer(args, cwd, additional_env, on_output, on_error)
+        if result.code:
+            raise create_command_error(result)
+        return result
+
+    def answer(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+    ) -> CommandResult:
+        """Answer one command line; a failure is told by the code of the result, as by a program."""
         said, complained = _Lines(on_output), _Lines(on_error)
         session = Session(
             environment={**os.environ, **additional_env},
@@ -180,10 +194,7 @@ class EmbeddedCommand(PulumiCommand):
                 f"({error.filename or session.directory})"
             )
             code = _FAILED
-        result = CommandResult(said.text(), complained.text(), code)
-        if code:
-            raise create_command_error(result)
-        return result
+        return CommandResult(said.text(), complained.text(), code)
 
     def _dispatch(self, session: Session, args: list[str]) -> None:
         words = list(args)
@@ -205,9 +216,8 @@ class EmbeddedCommand(PulumiCommand):
         switches = {flag for flag in _UPDATE_SWITCHES if _UPDATE_ONLY_FOR.get(flag, verb) == verb}
         arguments = parse(verb, args, switches=switches, values=_UPDATE_VALUES)
         kind = _UPDATES[verb]
-        runs_program = arguments.value("run-program", "true" if kind is Kind.UPDATE else "false")
-        if (runs_program == "true") != (kind is Kind.UPDATE):
-            raise UnsupportedError(f"`pulumi {verb} --run-program={runs_program}`")
+        if kind is Kind.UPDATE and arguments.value("run-program", "true") != "true":
+            raise UnsupportedError(f"`pulumi {verb} --run-program=false`")
         Update(
             session,
             session.stack_name(arguments.value("stack")),
@@ -239,6 +249,7 @@ def _options(verb: str, arguments: Arguments) -> UpdateOptions:
         refresh=arguments.has("refresh"),
         exclude_protected=arguments.has("exclude-protected"),
         clear_pending_creates=arguments.has("clear-pending-creates"),
+        run_program=arguments.value("run-program") == "true",
         suppress_outputs=arguments.has("suppress-outputs"),
         debug=arguments.has("debug"),
         client=arguments.value("client"),
@@ -317,3 +328,15 @@ class _Lines:
     def text(self) -> str:
         """Everything, as one text."""
         return "\n".join(self._lines)
+
+
+def install_official_command() -> tuple[str, Path]:
+    """Download the official program of the SDK's version; its version and path.
+
+    Raises OSError, RuntimeError, subprocess.CalledProcessError.
+    """
+    try:
+        installed = PulumiCommand.install()
+    except CommandError as error:
+        raise RuntimeError("what was installed does not run") from error
+    return str(installed.version), Path(installed.command)

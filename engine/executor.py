@@ -7,7 +7,13 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.planner import check
-from engine.properties import contains_unknown, plain, with_secret_keys, with_secrets_of
+from engine.properties import (
+    contains_unknown,
+    plain,
+    with_echoes_of,
+    with_secret_keys,
+    with_secrets_of,
+)
 from engine.provider import UNKNOWN, Properties, Provider, ProviderError
 from engine.providers import ProviderRegistry
 from engine.reporting import Reporter
@@ -248,7 +254,7 @@ class Executor:
 
     def _with_secrets(self, state: ResourceState, outputs: Properties) -> Properties:
         """What went in secret comes out secret, and so does what is always secret."""
-        wrapped = with_secrets_of(outputs, state.inputs)
+        wrapped = with_echoes_of(with_secrets_of(outputs, state.inputs), state.inputs)
         always = self._provider(state).secret_outputs(state.type)
         return with_secret_keys(wrapped, {*always, *state.additional_secret_outputs})
 

@@ -95,8 +95,12 @@ class Monitor:
             raise _ended() from None
         except EngineError as error:
             raise MonitorError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        absent = state.custom and not state.id and not self._deployment.context.dry_run
         return resource_pb2.RegisterResourceResponse(
-            urn=state.urn, id=state.id, object=to_struct(state.outputs)
+            urn=state.urn,
+            id=state.id,
+            object=to_struct(state.outputs),
+            unknown=absent,
         )
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802

@@ -14,7 +14,7 @@ from engine.errors import EngineError
 from engine.goal import Goal
 from engine.properties import plain, with_old_values, with_secrets_of
 from engine.provider import UNKNOWN, CheckFailure, Diff, Properties, Provider
-from engine.providers import ProviderRegistry, region_differs
+from engine.providers import ProviderRegistry, region_differs, settings_of
 from engine.state import ResourceState
 from engine.steps import Op, Step
 from engine.urn import is_provider_type, make_urn, parse_urn
@@ -80,6 +80,13 @@ class Planner:
         """The recorded state of a resource."""
         return self._olds.get(urn)
 
+    def recorded_as(self, goal: Goal) -> ResourceState | None:
+        """The recorded state that a goal means, under its name or an alias. Raises EngineError."""
+        old = self._find_old(goal, self._claim(goal))
+        if old is not None:
+            self.kept.add(old)
+        return old
+
     def plan(self, goal: Goal, provider: str) -> list[Step]:
         """The steps that a goal asks for; ``provider`` is the reference of its provider.
 
@@ -138,7 +145,7 @@ class Planner:
         if region_differs(old, new):
             new = new.changed(id=str(uuid.uuid4()))
             return self._create_then_delete(goal, old, new, Diff(True, ("region",), False))
-        op = Op.SAME if plain(old.inputs) == plain(new.inputs) else Op.UPDATE
+        op = Op.SAME if settings_of(old) == settings_of(new) else Op.UPDATE
         return [Step(op, old=old, new=new, goal=goal)]
 
     def _plan_custom(

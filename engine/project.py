@@ -26,6 +26,8 @@ class Project:
 
     name: str
     backend_url: str = ""
+    main: str = ""
+    runtime: str = ""
 
 
 def load_project(directory: Path) -> Project | None:
@@ -36,7 +38,9 @@ def load_project(directory: Path) -> Project | None:
     content = _load_settled(path)
     backend = content.get("backend")
     url = backend.get("url") if isinstance(backend, dict) else None
-    return Project(content["name"], url or "")
+    runtime = content.get("runtime")
+    name = runtime.get("name") if isinstance(runtime, dict) else runtime
+    return Project(content["name"], url or "", str(content.get("main") or ""), str(name or ""))
 
 
 def _load_settled(path: Path) -> dict[str, Any]:

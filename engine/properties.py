@@ -214,6 +214,21 @@ def with_secrets_of(values: Properties, like: Mapping[str, Any]) -> Properties:
     }
 
 
+def with_echoes_of(values: Properties, inputs: Mapping[str, Any]) -> Properties:
+    """Wrap, wherever it stands in ``values``, a text that went in as a secret: a provider answers
+    some inputs under a second name (``tags``, ``tagsAll``)."""
+    secrets = {text for text in secret_strings(inputs) if text}
+    return _wrap_echoes(values, secrets) if secrets else values
+
+
+def _wrap_echoes(item: Any, secrets: set[str]) -> Any:
+    if isinstance(item, dict):
+        return {key: _wrap_echoes(value, secrets) for key, value in item.items()}
+    if isinstance(item, list):
+        return [_wrap_echoes(value, secrets) for value in item]
+    return Secret(item) if isinstance(item, str) and item in secrets else item
+
+
 def _wrap_like(item: Any, like: Any) -> Any:
     if isinstance(item, Secret):
         return item

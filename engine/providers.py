@@ -14,6 +14,8 @@ from engine.provider import Properties, Provider, ProviderFactory
 from engine.state import ResourceState
 from engine.urn import PROVIDER_TYPE_PREFIX, make_urn, package_of, split_provider_reference
 
+_ENGINE_KEY = "__internal"
+
 
 def default_provider_name(version: str) -> str:
     """Name of the provider that the engine makes for a version of a package's SDK."""
@@ -81,8 +83,12 @@ class ProviderRegistry:
             state = next((known for known in self._states.values() if known.urn == urn), None)
         if state is None:
             raise UnsupportedError(f"the unknown provider {reference}")
-        inputs: Properties = plain(state.inputs)
-        return inputs
+        return settings_of(state)
+
+
+def settings_of(state: ResourceState) -> Properties:
+    """The settings of a provider resource, without what the official engine keeps beside them."""
+    return {key: value for key, value in plain(state.inputs).items() if key != _ENGINE_KEY}
 
 
 def region_differs(old: ResourceState | None, new: ResourceState | None) -> bool:

@@ -31,10 +31,13 @@ class Refresher:
         return replace(snapshot, resources=tuple(without_gone(found)))
 
     def _refresh_one(self, old: ResourceState) -> ResourceState | None:
-        if not old.custom or is_provider_type(old.type) or old.pending_replacement:
+        if old.pending_replacement:
             return old
         step = Step(Op.REFRESH, old=old, new=old)
         self.reporter.begun(step)
+        if not old.custom or is_provider_type(old.type):
+            self.reporter.done(step, old, Op.SAME)
+            return old
         try:
             new = self._read(old)
         except (ProviderError, EngineError) as error:

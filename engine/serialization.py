@@ -96,22 +96,40 @@ def resource_to_json(state: ResourceState, encrypt: Encrypt | None) -> Propertie
 
 def resource_from_json(item: Properties, secrets: Secrets) -> ResourceState:
     """Read a resource. Raises ValueError, KeyError or TypeError when it is malformed."""
-    fields: Properties = {field: item.get(key) or "" for field, key in _TEXT_FIELDS.items()}
-    fields |= {field: bool(item.get(key)) for field, key in _FLAG_FIELDS.items()}
-    fields |= {field: tuple(item.get(key) or ()) for field, key in _LIST_FIELDS.items()}
+    fields: Properties = {field: _typed(item, key, str, "") for field, key in _TEXT_FIELDS.items()}
+    fields |= {field: _typed(item, key, bool, False) for field, key in _FLAG_FIELDS.items()}
+    fields |= {field: _texts(key, item.get(key)) for field, key in _LIST_FIELDS.items()}
     if not fields["urn"] or not fields["type"]:
         raise ValueError("a resource has no urn or no type")
-    dependencies = item.get("propertyDependencies") or {}
-    timeouts = item.get("customTimeouts") or {}
+    dependencies = _typed(item, "propertyDependencies", dict, {})
+    timeouts = _typed(item, "customTimeouts", dict, {})
     return ResourceState(
-        custom=bool(item["custom"]),
-        inputs=_value_from_json(item.get("inputs") or {}, secrets.decrypt),
-        outputs=_value_from_json(item.get("outputs") or {}, secrets.decrypt),
-        property_dependencies={key: tuple(urns or ()) for key, urns in dependencies.items()},
+        custom=_typed(item, "custom", bool, None),
+        inputs=_value_from_json(_typed(item, "inputs", dict, {}), secrets.decrypt),
+        outputs=_value_from_json(_typed(item, "outputs", dict, {}), secrets.decrypt),
+        property_dependencies={key: _texts(key, urns) for key, urns in dependencies.items()},
         custom_timeouts={key: float(seconds) for key, seconds in timeouts.items()},
         extra={key: value for key, value in item.items() if key not in _KNOWN_FIELDS},
         **fields,
     )
+
+
+def _typed(item: Properties, key: str, kind: type, default: Any) -> Any:
+    """A field of a resource, which may be left out unless there is no default for it."""
+    value = item.get(key)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, kind):
+        raise TypeError(f"the field {key} of a resource is a {type(value).__name__}")
+    return value
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"the field {key} of a resource is no list of texts")
+    return tuple(value)
 
 
 def _value_to_json(value: Any, encrypt: Encrypt | None) -> Any:

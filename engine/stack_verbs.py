@@ -64,15 +64,24 @@ def list_stacks(session: Session, arguments: Arguments) -> None:
 def _summary(session: Session, stack: StackName) -> dict[str, Any]:
     backend = session.backend
     path = backend.checkpoint_path(stack)
-    latest = (json.loads(backend.read(stack)).get("checkpoint") or {}).get("latest") or {}
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return {
+    row = {
         "name": stack.name if stack.project == session.project else stack.full,
         "current": session.selected.get(stack.project) == stack.name,
         "lastUpdate": _milliseconds(changed),
         "updateInProgress": is_locked(backend.lock_directory(stack)),
-        "resourceCount": len(latest.get("resources") or ()),
     }
+    count = _resource_count(backend.read(stack))
+    return row if count is None else {**row, "resourceCount": count}
+
+
+def _resource_count(checkpoint: bytes) -> int | None:
+    """None where the checkpoint is broken: the other stacks are listed all the same."""
+    try:
+        latest = json.loads(checkpoint)["checkpoint"]["latest"] or {}
+        return len(latest.get("resources") or ())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def remove(session: Session, arguments: Arguments) -> None:

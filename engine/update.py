@@ -24,6 +24,7 @@ from engine.properties import MASK, Secret
 from engine.provider import ProviderFactory
 from engine.providers import ProviderRegistry
 from engine.refresh import Refresher
+from engine.replay import Replay
 from engine.reporting import Reporter, Sink
 from engine.session import Session
 from engine.snapshots import SnapshotManager
@@ -67,6 +68,7 @@ class UpdateOptions:
     refresh: bool = False
     exclude_protected: bool = False
     clear_pending_creates: bool = False
+    run_program: bool = False
     suppress_outputs: bool = False
     debug: bool = False
     client: str = ""
@@ -138,7 +140,9 @@ class Update:
         for state in base.resources:
             if is_provider_type(state.type):
                 providers.add(state)
-        if self.options.refresh or self.kind is Kind.REFRESH:
+        if self.kind is not Kind.UPDATE and self.options.run_program:
+            base = self._replay_program(reporter, base, providers, config)
+        if (self.options.refresh or self.kind is Kind.REFRESH) and not reporter.errors:
             base = Refresher(providers, reporter, self.options.parallel).refresh(base)
         snapshots = self._snapshots(base, retained, recorded)
         try:
@@ -191,23 +195,44 @@ class Update:
     ) -> None:
         if reporter.errors:
             return
-        context = RunContext(
+        deployment = Deployment(self._context(config), base, providers, reporter, snapshots)
+        self._drive(deployment)
+        if not reporter.errors and not deployment.failed:
+            deployment.finish()
+
+    def _replay_program(
+        self,
+        reporter: Reporter,
+        base: Snapshot,
+        providers: ProviderRegistry,
+        config: dict[str, ConfigEntry],
+    ) -> Snapshot:
+        """Let the program say what its providers are, and nothing else."""
+        replay = Replay(self._context(config), base, providers, reporter, None)
+        try:
+            self._drive(replay)
+        except EngineError as error:
+            reporter.error(str(error))
+        return replay.snapshot(base)
+
+    def _context(self, config: dict[str, ConfigEntry]) -> RunContext:
+        return RunContext(
             stack=self.stack,
             config={key: entry.value for key, entry in config.items()},
             secret_keys=frozenset(key for key, entry in config.items() if entry.secret),
             dry_run=self.options.dry_run,
             parallel=self.options.parallel,
         )
-        deployment = Deployment(context, base, providers, reporter, snapshots)
+
+    def _drive(self, deployment: Deployment) -> None:
+        """Run the program against a deployment; what it complains of is reported."""
         monitor, engine = Monitor(deployment), EngineService(deployment)
         try:
-            error = self._program_error(context, monitor, engine)
+            error = self._program_error(deployment.context, monitor, engine)
         finally:
             deployment.drain()
-        if error and not reporter.errors:
-            reporter.error(error)
-        if not reporter.errors and not deployment.failed:
-            deployment.finish()
+        if error and not deployment.reporter.errors:
+            deployment.reporter.error(error)
 
     def _program_error(self, context: RunContext, monitor: Monitor, engine: EngineService) -> str:
         if self.run_program is not None:

@@ -16,6 +16,8 @@ from service.cli import (
     actors,
     database,
     demo,
+    doctor,
+    engine,
     foundation,
     keys,
     records,
@@ -39,10 +41,12 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(keys.app, name="keys")
 app.add_typer(actors.app, name="actor")
 app.add_typer(tokens.app, name="token")
+app.add_typer(engine.app, name="engine")
 app.add_typer(foundation.app, name="foundation")
 app.add_typer(records.app, name="record")
 app.add_typer(templates.app, name="template")

@@ -33,6 +33,8 @@ class MemoryCloud:
     most_busy: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     made: int = 0
+    unique_ids: bool = False
+    """Whether what has no name of its own gets another id each time, as in AWS."""
 
     def provider(self, environment: Mapping[str, str], inputs: Mapping[str, Any]) -> MemoryProvider:
         """A ProviderFactory."""
@@ -82,6 +84,8 @@ class MemoryProvider:
         self, type_: str, inputs: Properties, *, urn: str, timeout: float | None
     ) -> tuple[str, Properties]:
         name = self._act("create", type_, inputs, urn)
+        if self.cloud.unique_ids and "name" not in inputs:
+            name = f"{name}-{self.cloud.made}"
         key = (type_, name)
         if key in self.cloud.things:
             raise ProviderError("EntityAlreadyExists", f"{name} is already there")

@@ -53,6 +53,11 @@ JSON_VALUES = st.recursive(
 )
 
 
+def component(name: str) -> ResourceState:
+    """A resource that needs no provider."""
+    return resource(name).changed(custom=False, id="")
+
+
 def resource(name: str, *needs: str) -> ResourceState:
     urns = tuple(make_urn("s", "p", "", "t:m:T", need) for need in needs)
     return ResourceState(
@@ -73,7 +78,7 @@ def test_any_value_survives_a_checkpoint(
     salt_for_properties: str, properties: dict[str, object]
 ) -> None:
     secrets = PassphraseSecrets(salt_for_properties, PASSPHRASE)
-    state = resource("a").changed(inputs=properties, outputs={"hidden": Secret(properties)})
+    state = component("a").changed(inputs=properties, outputs={"hidden": Secret(properties)})
     data = CheckpointEncoder("organization/p/s", secrets).encode(Snapshot((state,)))
     read = decode_checkpoint(data, "here", lambda _: secrets).snapshot.resources[0]
     assert read.inputs == properties
@@ -88,7 +93,7 @@ def salt_for_properties(salt: str) -> str:
 
 def test_fields_of_the_official_program_are_carried_along(salt: str) -> None:
     secrets = PassphraseSecrets(salt, PASSPHRASE)
-    state = resource("a").changed(extra={"sourcePosition": "project:///main.py#3"})
+    state = component("a").changed(extra={"sourcePosition": "project:///main.py#3"})
     data = CheckpointEncoder("organization/p/s", secrets).encode(Snapshot((state,)))
     read = decode_checkpoint(data, "here", lambda _: secrets).snapshot.resources[0]
     assert read.extra == {"sourcePosition": "project:///main.py#3"}

@@ -20,7 +20,7 @@ def test_refresh_without_drift(workbench: Workbench) -> None:
     before = workbench.latest()["resources"]
     result = stack.refresh(expect_no_changes=True)
     assert result.summary.kind == "refresh"
-    assert result.summary.resource_changes == {"same": 5}
+    assert result.summary.resource_changes == {"same": 6}
     assert workbench.latest()["resources"] == before
 
 
@@ -29,7 +29,7 @@ def test_refresh_adopts_a_change(workbench: Workbench) -> None:
     stack.up()
     workbench.cloud.things["aws:iam/user:User", "ABC-LLC"]["tags"] = {"by": "hand"}
     workbench.events.clear()
-    assert stack.refresh().summary.resource_changes == {"same": 4, "update": 1}
+    assert stack.refresh().summary.resource_changes == {"same": 5, "update": 1}
     assert changes(workbench)["user"] == "update"
     assert workbench.resource("user")["inputs"]["tags"] == {"by": "hand"}
     assert stack.up().summary.resource_changes == {"same": 5, "update": 1}
@@ -39,7 +39,7 @@ def test_refresh_forgets_what_is_gone(workbench: Workbench) -> None:
     stack = workbench.stack(client_program)
     stack.up()
     del workbench.cloud.things["aws:iam/user:User", "ABC-LLC"]
-    assert stack.refresh().summary.resource_changes == {"same": 4, "delete": 1}
+    assert stack.refresh().summary.resource_changes == {"same": 5, "delete": 1}
     assert all("::user" not in item["urn"] for item in workbench.latest()["resources"])
     assert "dependencies" not in workbench.resource("key-1")
     assert stack.up().summary.resource_changes == {"same": 5, "create": 1}
@@ -54,7 +54,7 @@ def test_preview_refresh_tells_and_changes_nothing(workbench: Workbench) -> None
     workbench.events.clear()
     seen: list[auto.EngineEvent] = []
     result = stack.preview_refresh(on_event=seen.append)
-    assert result.change_summary == {"same": 3, "update": 1, "delete": 1}
+    assert result.change_summary == {"same": 4, "update": 1, "delete": 1}
     assert workbench.checkpoint_path().read_bytes() == before
     drifted = [
         event.res_outputs_event.metadata

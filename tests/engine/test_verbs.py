@@ -207,7 +207,7 @@ def test_output_of_one_name(workbench: Workbench) -> None:
         ("up", "--target", "x", "--stack", "ABC-LLC"),
         ("up", "--plan", "x", "--stack", "ABC-LLC"),
         ("up", "--clear-pending-creates", "--stack", "ABC-LLC"),
-        ("destroy", "--run-program=true", "--stack", "ABC-LLC"),
+        ("up", "--run-program=false", "--stack", "ABC-LLC"),
         ("preview", "--json", "--stack", "ABC-LLC"),
         ("stack", "select", "--create", "x"),
     ],
