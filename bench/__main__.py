@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.engines import Engines
+from bench.engines import Engines, compare
 from bench.records import pdf_memory_mb, pdf_times
 from bench.timing import Times, measure
 from bench.world import World, bare_calls
@@ -41,6 +41,8 @@ def main() -> None:
             world = World(served, data)
             report["sizes"] = _sizes(console, world, options.sizes, options.runs)
             report["service_memory_mb"] = _memory_mb(served.pid)
+    with tempfile.TemporaryDirectory(prefix="bench-engines-") as folder:
+        report["engines"] = compare(Path(folder))
     report["pdf"] = pdf_times(options.runs * 5).as_dict()
     report["pdf_1000_grow_mb"] = pdf_memory_mb()
     report["temporary_left"] = sorted(_temporary() - before)
@@ -131,6 +133,9 @@ def _tell(console: Console, report: dict[str, Any]) -> None:
     for what in ("bare_1", "up embedded_1", "post_1"):
         first, last = (report["sizes"][size][what]["median_ms"] for size in (sizes[0], sizes[-1]))
         console.print(f"{what}: × {last / first:.2f} from {sizes[0]} to {sizes[-1]} clients")
+    for kind, figures in report["engines"].items():
+        told = ", ".join(f"{name} {value}" for name, value in figures.items())
+        console.print(f"{kind} engine, stacks of users: {told}")
     console.print(
         f"PDF {report['pdf']['median_ms']:.1f} ms (aim {AIMS['pdf_ms']:.0f}), "
         f"{report['pdf_1000_grow_mb']} MB more after 1,000; "

@@ -340,3 +340,39 @@ def install_official_command() -> tuple[str, Path]:
     except CommandError as error:
         raise RuntimeError("what was installed does not run") from error
     return str(installed.version), Path(installed.command)
+
+
+_READING = (("stack", "select"), ("stack", "output"), ("stack", "history"))
+
+
+class AssistedCommand(PulumiCommand):
+    """The official program, its reading verbs answered from a file backend's own files.
+
+    Around each ``up`` the Automation API asks four more questions, and each start of the program
+    takes a good part of a second. On other backends, and whatever can't be answered here, the
+    program itself is asked.
+    """
+
+    def __init__(self) -> None:
+        """Find the official program on PATH; raises what `PulumiCommand` raises without one."""
+        super().__init__()
+        self._reader = EmbeddedCommand()
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+    ) -> CommandResult:
+        """Run one command line; raises what `PulumiCommand.run` raises."""
+        backend = {**os.environ, **additional_env}.get("PULUMI_BACKEND_URL", "")
+        if backend.startswith("file://") and tuple(args[:2]) in _READING:
+            answer = self._reader.answer(list(args), cwd, additional_env)
+            if answer.code == 0:
+                if on_output is not None:
+                    for line in answer.stdout.splitlines():
+                        on_output(line)
+                return answer
+        return super().run(args, cwd, additional_env, on_output, on_error)

@@ -18,7 +18,7 @@ from pulumi import automation as auto
 from pulumi.automation import errors as auto_errors
 from pulumi.automation import events as auto_events
 
-from engine.command import EmbeddedCommand
+from engine.command import AssistedCommand, EmbeddedCommand
 from stacks.events import (
     Drift,
     EventLog,
@@ -272,7 +272,7 @@ class Stacks:
     def _official_command(self) -> auto.PulumiCommand:
         with self._setup:
             if self._official is None:
-                self._official = auto.PulumiCommand()
+                self._official = AssistedCommand()
             return self._official
 
     def _work_directory(self, project: str) -> Path:
