@@ -86,6 +86,9 @@ class MemoryProvider:
         name = self._act("create", type_, inputs, urn)
         if self.cloud.unique_ids and "name" not in inputs:
             name = f"{name}-{self.cloud.made}"
+        elif self.cloud.unique_ids and "user" in inputs:
+            # As in AWS: a policy of the same name on another user is another thing.
+            name = f"{inputs['user']}:{name}"
         key = (type_, name)
         if key in self.cloud.things:
             raise ProviderError("EntityAlreadyExists", f"{name} is already there")
