@@ -65,6 +65,11 @@ def start(services: Services, once: Once, begin: Callable[[Session], Operation])
         except (IntegrityError, StaleDataError):
             if attempt == _ATTEMPTS:
                 raise
+        except Problem:
+            # Between the look for the key and the refusal another request with this key may have
+            # committed (PostgreSQL): a second look tells a replay from a true refusal.
+            if not once.key or attempt > 1:
+                raise
         else:
             break
     if not started.replayed:
