@@ -61,10 +61,8 @@ class Settings(BaseSettings):
     profiles_allowed: Annotated[tuple[Profile, ...], NoDecode] = DEFAULT_PROFILES
     iam_user_quota: int = Field(default=5000, ge=1)
     parallel_operations: int = Field(default=16, ge=1, le=64)
-    operation_deadline_seconds: float = Field(default=900.0, gt=0)
     key_proof_seconds: float = Field(default=60.0, gt=0)
 
-    base_url: str | None = None
     wait_limit_seconds: float = Field(default=60.0, gt=0, le=300)
     max_body_bytes: int = Field(default=65536, ge=1024)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()

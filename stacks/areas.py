@@ -85,10 +85,12 @@ class Areas:
         )
         return OpenedArea(keys, outputs.plain, recovered)
 
-    def prove(self, area: AreaInputs, access_key_id: str, secret_access_key: str) -> None:
-        """Wait until a new key works; raises `KeyNotProven`."""
+    def prove(
+        self, area: AreaInputs, access_key_id: str, secret_access_key: str, *, timeout: float = 60.0
+    ) -> None:
+        """Wait until a new key works, at most ``timeout`` seconds; raises `KeyNotProven`."""
         with told(area.slug):
-            prove_key(self.environment, area, access_key_id, secret_access_key)
+            prove_key(self.environment, area, access_key_id, secret_access_key, timeout=timeout)
 
     def key_off(self, area: AreaInputs, known_key_ids: Sequence[str] = ()) -> KeyOff:
         """Make every key of the area inactive by direct calls; raises `StackError`."""

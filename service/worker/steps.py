@@ -100,6 +100,7 @@ class Steps:
         return failure
 
     def _prove(self, job: Job) -> FailureReference | None:
+        patience = self._services.settings.key_proof_seconds
         for key in job.keys:
             if key.status is not AccessKeyStatus.active or key.proven_at is not None:
                 continue
@@ -108,7 +109,7 @@ class Steps:
                 sentence = f"Key generation {key.generation} was not written down."
                 return FailureReference(code="KeyMissing", detail=sentence)
             try:
-                self._services.areas.prove(job.area, key.access_key_id, secret)
+                self._services.areas.prove(job.area, key.access_key_id, secret, timeout=patience)
             except StackError as error:
                 return _reference(error)
         return None

@@ -1,5 +1,6 @@
 """Configuration: what is required, what is refused, and that a trial never reaches production."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,15 @@ def test_an_unusable_logo_stops_the_start(
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "HANDOVER_LOGO_FILE" in settings_sentence(caught.value)
+
+
+def test_each_setting_does_something() -> None:
+    """A setting that nothing reads would mislead whoever sets it."""
+    service = Path(__file__).resolve().parents[2] / "service"
+    read = {
+        node.attr
+        for file in service.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    assert set(Settings.model_fields) - read == set()

@@ -1,10 +1,13 @@
 """Areas on the real Automation API, the embedded engine and an AWS that enforces IAM."""
 
+import threading
+import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from stacks.access import KeyNotProven
 from stacks.areas import Areas, IssuedKey
 from stacks.client import AreaInputs, ClientProgram, KeyGeneration
 from stacks.events import ResourceProgress
@@ -252,3 +255,30 @@ def test_aws_refusing_in_the_middle_is_told_with_its_code(
     assert iam.get_user(UserName=area.slug)
     areas.close(area)
     assert code_of(lambda: iam.get_user(UserName=area.slug)) == "NoSuchEntity"
+
+
+def test_a_key_that_does_not_work_is_told_when_patience_ends(
+    areas: Areas, new_area: NewArea
+) -> None:
+    """An opening never succeeds with a key that AWS refuses; the answer of AWS is named."""
+    area = new_area()
+    key = areas.open(area).keys[0]
+    with pytest.raises(KeyNotProven) as caught:
+        areas.prove(area, key.access_key_id, "x" * 40, timeout=0.3)
+    assert key.access_key_id in caught.value.failure.detail
+    assert caught.value.failure.code in caught.value.failure.detail
+    assert "x" * 40 not in str(caught.value)
+
+
+def test_a_key_that_works_late_is_waited_for(areas: Areas, new_area: NewArea, iam: Any) -> None:
+    """IAM knows a new key after some seconds: the proof polls until it does."""
+    area = new_area()
+    key = areas.open(area).keys[0]
+    named = {"UserName": area.slug, "AccessKeyId": key.access_key_id}
+    iam.update_access_key(**named, Status="Inactive")
+    late = threading.Timer(0.5, iam.update_access_key, kwargs={**named, "Status": "Active"})
+    late.start()
+    begun = time.monotonic()
+    areas.prove(area, key.access_key_id, key.secret_access_key, timeout=20)
+    late.join()
+    assert 0.4 < time.monotonic() - begun < 15
