@@ -10,16 +10,19 @@ from models.base import Table
 from models.clients import Client, ClientState, Contract, ContractKind, Profile, Signer
 from models.idempotency import IdempotencyKey
 from models.operations import (
+    CancelMode,
     EventKind,
     Failure,
     Operation,
     OperationEvent,
     OperationKind,
     OperationState,
+    Priority,
 )
 from models.records import PasswordForm, Record
 from models.stack_outputs import StackOutput
 from models.templates import ApprovalStep, TemplateApproval
+from models.workers import WorkerRow
 
 __all__ = [
     "AccessKey",
@@ -30,6 +33,7 @@ __all__ = [
     "ApprovalStep",
     "AuditEntry",
     "AuditEvent",
+    "CancelMode",
     "Client",
     "ClientState",
     "Contract",
@@ -42,6 +46,7 @@ __all__ = [
     "OperationKind",
     "OperationState",
     "PasswordForm",
+    "Priority",
     "Profile",
     "Record",
     "Scope",
@@ -49,4 +54,5 @@ __all__ = [
     "StackOutput",
     "Table",
     "TemplateApproval",
+    "WorkerRow",
 ]

@@ -22,7 +22,8 @@ class AccessKey(Table, table=True):
     """One generation of a client's access key.
 
     The row exists before the key does (`access_key_id` None); `secret` is sealed, and None again
-    once it has been erased. `proven_at`: when the key was first seen to work.
+    once it has been erased. `proven_at`: when the key was first seen to work. `turn_off_at` and
+    `delete_at` are durable timers of a rotation; `aged_at` is when the key was reported as too old.
     """
 
     __tablename__ = "access_keys"
@@ -39,6 +40,9 @@ class AccessKey(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     proven_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    turn_off_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    delete_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    aged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
     @property
     def associated_data(self) -> str:

@@ -61,7 +61,9 @@ class Client(Table, table=True):
     `slug_key` and `entity_key` come from `models.names`. `revision` grows with every update and
     guards it: a flush that would overwrite somebody else's change raises SQLAlchemy's
     StaleDataError (it serves as the ETag). `remaining_…` is what still lay under the prefix when
-    the area was last closed.
+    the area was last closed. `suspended_at` is desired state: while it is set no key of the
+    client may work, whatever `state` says about work that is under way. `expiry_warned_days` is
+    the last threshold before `valid_until` that was warned of.
     """
 
     __tablename__ = "clients"
@@ -96,6 +98,9 @@ class Client(Table, table=True):
     prefix: str = Field(max_length=64)
     region: str = Field(max_length=32)
     user_name: str = Field(max_length=64)
+    suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    suspended_reason: str | None = None
+    expiry_warned_days: int | None = None
     remaining_objects: int | None = Field(default=None, sa_type=BigInteger)
     remaining_bytes: int | None = Field(default=None, sa_type=BigInteger)
     remaining_counted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

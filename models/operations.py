@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Index, text
 from sqlalchemy.orm import declared_attr, object_session
-from sqlmodel import Field, Session, UniqueConstraint, col, func, select
+from sqlmodel import Field, Session, UniqueConstraint, col, select, update
 
 from models.base import (
     BigCounter,
@@ -45,6 +45,20 @@ class OperationState(StrEnum):
     cancelled = "cancelled"
 
 
+class CancelMode(StrEnum):
+    """What becomes of what a cancelled operation has made so far."""
+
+    roll_back = "roll_back"
+    leave = "leave"
+
+
+class Priority(IntEnum):
+    """Who goes first when there is more work than room: the lower number."""
+
+    urgent = 0
+    normal = 10
+
+
 class EventKind(StrEnum):
     """What an event tells: a new state, a step of the work, a resource's progress, a log line."""
 
@@ -65,12 +79,15 @@ OPERATION_TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = {
         {OperationState.succeeded, OperationState.failed, OperationState.cancelled}
     ),
     OperationState.succeeded: frozenset(),
-    OperationState.failed: frozenset(),
+    OperationState.failed: frozenset({OperationState.pending}),
     OperationState.cancelled: frozenset(),
 }
-"""To which states an operation may move from each; `transition` refuses every other move."""
+"""To which states an operation may move from each; `transition` refuses every other move. From
+`failed` it becomes `pending` again only by a retry, in place."""
 
-UNFINISHED = frozenset(state for state, after in OPERATION_TRANSITIONS.items() if after)
+UNFINISHED = frozenset(
+    {OperationState.awaiting_approval, OperationState.pending, OperationState.running}
+)
 """States of an operation that is still to be decided or done."""
 
 _UNFINISHED_SQL = "state IN ('awaiting_approval', 'pending', 'running')"
@@ -80,7 +97,9 @@ class Operation(Table, table=True):
     """One wish to change a client's area; one unfinished operation a client is permitted.
 
     `parameters` holds references, never a secret. A failed one has a code, a plain sentence, what
-    was rolled back and what to do next. `progress_total` is 0 while it is unknown.
+    was rolled back and what to do next. `progress_total` is 0 while it is unknown. `run` counts
+    the retries in place from 1, `attempts` how often a worker took this run up. `worker` is the
+    name of the worker that has claimed it. `waiting_for` says in plain words what it waits for.
     """
 
     __tablename__ = "operations"
@@ -92,7 +111,7 @@ class Operation(Table, table=True):
             sqlite_where=text(_UNFINISHED_SQL),
             postgresql_where=text(_UNFINISHED_SQL),
         ),
-        Index("ix_operations_state_created_at", "state", "created_at"),
+        Index("ix_operations_state_priority_created_at", "state", "priority", "created_at"),
         Index("ix_operations_client_id_created_at", "client_id", "created_at"),
         Index("ix_operations_created_at_id", "created_at", "id"),
     )
@@ -119,6 +138,14 @@ class Operation(Table, table=True):
     reason: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
     attempts: int = 0
+    priority: int = Priority.normal
+    run: int = 1
+    worker: str | None = Field(default=None, max_length=64)
+    waiting_for: str | None = None
+    deadline_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cancel_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cancel_mode: CancelMode | None = Field(default=None, sa_type=enum_column(CancelMode))
+    event_count: int = 0
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -175,6 +202,8 @@ def transition(
     check_transition(OPERATION_TRANSITIONS, operation.state, to, f"Operation {operation.id}")
     moment = at or utc_now()
     data: dict[str, Any] = {"from": operation.state.value, "to": to.value}
+    if operation.state is OperationState.failed:
+        _begin_anew(operation)
     operation.state = to
     if to is OperationState.running:
         operation.started_at = operation.started_at or moment
@@ -219,9 +248,14 @@ def add_events(operation: Operation, new: Sequence[NewEvent]) -> list[OperationE
     session = _session_of(operation)
     session.flush()
     # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
-    session.exec(select(Operation.id).where(Operation.id == operation.id).with_for_update())
-    latest = select(func.max(col(OperationEvent.sequence)))
-    highest = session.exec(latest.where(OperationEvent.operation_id == operation.id)).one() or 0
+    count = (
+        update(Operation)
+        .where(col(Operation.id) == operation.id)
+        .values(event_count=col(Operation.event_count) + len(new))
+        .returning(col(Operation.event_count))
+        .execution_options(synchronize_session=False)
+    )
+    highest = session.connection().execute(count).scalar_one() - len(new)
     events = [
         OperationEvent(operation_id=operation.id, sequence=highest + number, **event._asdict())
         for number, event in enumerate(new, start=1)
@@ -244,6 +278,17 @@ def _session_of(operation: Operation) -> Session:
     if not isinstance(session, Session):
         raise TypeError(f"Operation {operation.id} belongs to no session; add it to one first.")
     return session
+
+
+def _begin_anew(operation: Operation) -> None:
+    """Forget how the run before ended: its events stay and tell it."""
+    operation.run += 1
+    operation.attempts = 0
+    operation.step = operation.worker = operation.waiting_for = None
+    operation.started_at = operation.finished_at = operation.deadline_at = None
+    operation.cancel_requested_at = operation.cancel_mode = None
+    operation.failure_code = operation.failure_detail = operation.next_step = None
+    operation.rolled_back = []
 
 
 def _write_failure(operation: Operation, failure: Failure) -> None:

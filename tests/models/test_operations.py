@@ -39,6 +39,7 @@ PERMITTED = {
     ("running", "succeeded"),
     ("running", "failed"),
     ("running", "cancelled"),
+    ("failed", "pending"),
 }
 FAILURE = Failure(
     code="aws:AccessDenied",
@@ -74,6 +75,24 @@ def test_an_operation_moves_only_as_permitted(
             with pytest.raises(IllegalTransition, match=f"is {origin} and cannot become {to}"):
                 transition(operation, to, failure=failure_for(to))
             assert operation.state is origin
+
+
+def test_a_retry_in_place_forgets_how_the_run_before_ended(
+    engine: Engine, client: Client, actor: Actor
+) -> None:
+    with transaction(engine) as session:
+        operation = make_operation(session, client, actor)
+        begin_attempt(operation)
+        operation.worker = "one"
+        transition(operation, OperationState.failed, failure=FAILURE)
+        transition(operation, OperationState.pending)
+        assert (operation.run, operation.attempts) == (2, 0)
+        assert [operation.failure_code, operation.failure_detail, operation.next_step] == [None] * 3
+        assert [operation.worker, operation.finished_at] == [None] * 2
+        assert operation.rolled_back == []
+        events = session.exec(select(OperationEvent).order_by(col(OperationEvent.sequence))).all()
+    told = [event.data for event in events]
+    assert told[-1] == {"from": "failed", "to": "pending"}
 
 
 def test_the_path_of_a_success_is_told_by_events(
