@@ -98,7 +98,8 @@ class Journal:
             with transaction(self._database) as session:
                 for operation_id in dict.fromkeys(entry.operation_id for entry in entries):
                     mine = [entry for entry in entries if entry.operation_id == operation_id]
-                    _apply(session.get_one(Operation, operation_id), mine)
+                    operation = session.get_one(Operation, operation_id, with_for_update=True)
+                    _apply(operation, mine)
         except SQLAlchemyError:
             log.exception("progress of %d events could not be written", len(entries))
             return

@@ -5,14 +5,15 @@ import threading
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 
 from models.database import transaction
 from models.operations import Operation, OperationState
 from service.context import Services
+from service.worker.circuit import Circuit
 from service.worker.durable import DurableRunner, Stage
 from service.worker.journal import Journal
-from service.worker.steps import Steps
+from service.worker.work import Ticket, Work
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class Worker:
     def __init__(self, services: Services, durable_file: Path) -> None:
         self._services = services
         self._journal = Journal(services.database, services.hub)
-        self._steps = Steps(services, self._journal)
-        self._durable = DurableRunner(self._steps, durable_file, self._ended)
+        self._work = Work(services, self._journal, Circuit(services.areas.answers))
+        self._durable = DurableRunner(self._work, durable_file, self._ended)
         self._limit = services.settings.parallel_operations
         self._stopping = threading.Event()
         self._sweep_now = threading.Event()
@@ -68,11 +69,14 @@ class Worker:
         """Start an operation directly when there is room; else the sweeper does, in turn."""
         if self._stopping.is_set() or self._durable.running() >= self._limit:
             return
-        self._durable.start(operation_id)
+        with transaction(self._services.database, write=False) as session:
+            run = session.get_one(Operation, operation_id).run
+        self._durable.start(Ticket(operation_id, run))
 
     def stop(self) -> None:
         """Stop taking work, let steps end, and write the last progress."""
         self._stopping.set()
+        self._work.stopping.set()
         self._sweep_now.set()
         self._sweeper.join(timeout=STOP_SECONDS)
         self._durable.stop(STOP_SECONDS)
@@ -92,26 +96,37 @@ class Worker:
             self._sweep_now.clear()
 
     def _sweep(self) -> None:
-        """Start what nobody started, in turn; end what its workflow left unended."""
+        """Start what nobody started, in turn; begin anew what its workflow left unended."""
         unfinished = (
-            select(Operation.id, Operation.state)
+            select(Operation.id, Operation.run, Operation.state)
             .where(col(Operation.state).in_(_WORKABLE))
-            .order_by(col(Operation.created_at))
+            .where(or_(col(Operation.worker).is_(None), Operation.worker == self._work.name))
+            .order_by(col(Operation.priority), col(Operation.created_at))
         )
         with transaction(self._services.database, write=False) as session:
             found = session.exec(unfinished).all()
-        for operation_id, state in found:
-            if self._durable.works_on(operation_id):
+        for operation_id, run, state in found:
+            ticket = Ticket(operation_id, run)
+            if self._durable.works_on(ticket):
                 continue
-            room = self._durable.running() < self._limit
-            if state is OperationState.pending and not room:
+            if self._durable.running() >= self._limit:
                 return
-            self._take_up(operation_id, OperationState(state))
+            self._take_up(ticket, OperationState(state))
 
-    def _take_up(self, operation_id: str, state: OperationState) -> None:
-        stage = self._durable.stage_of(operation_id)
-        if stage is Stage.ended:
-            log.error("operation %s was given up by the durable engine", operation_id)
-            self._steps.broken(operation_id)
-        elif stage is Stage.unknown and state is OperationState.pending:
-            self._durable.start(operation_id)
+    def _take_up(self, ticket: Ticket, state: OperationState) -> None:
+        stage = self._durable.stage_of(ticket)
+        if stage is Stage.unknown and state is OperationState.pending:
+            self._durable.start(ticket)
+        elif stage is not Stage.under_way:
+            # Its workflow is over, or lost with the durable engine's file; the operation is not.
+            log.error("operation %s was left unended; it begins anew", ticket.operation_id)
+            if renewed := self._renew(ticket):
+                self._durable.start(renewed)
+
+    def _renew(self, ticket: Ticket) -> Ticket | None:
+        with transaction(self._services.database) as session:
+            operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
+            if operation.finished_at is not None or operation.run != ticket.run:
+                return None
+            operation.run += 1
+            return Ticket(operation.id, operation.run)

@@ -22,8 +22,10 @@ from models.records import Record
 from service.accounts import ensure_operator
 from service.assembly import Runtime, build_areas, build_foundation, running
 from service.local import prepare
+from service.worker.circuit import Circuit
 from service.worker.journal import Journal
-from service.worker.steps import Steps
+from service.worker.opening import hand_out, make, roll_back
+from service.worker.work import Superseded, Ticket, Work, failure_of
 
 DEADLINE = 30.0
 
@@ -129,26 +131,32 @@ def test_an_operation_that_breaks_within_is_rolled_back_and_says_so(
         assert session.exec(select(Record)).all() == []
 
 
-def test_what_the_durable_engine_gave_up_is_ended(runtime: Runtime, unique: str, iam: Any) -> None:
-    """A workflow that ended without ending its operation blocks nobody for ever."""
+def test_what_the_durable_engine_gave_up_begins_anew(
+    runtime: Runtime, unique: str, iam: Any
+) -> None:
+    """A workflow that ended without ending its operation blocks nobody: another run carries on."""
     operation_id = wish(runtime, unique)
     ended(runtime, operation_id)
     with transaction(runtime.services.database) as session:
         operation = session.get_one(Operation, operation_id)
         operation.state, operation.finished_at = OperationState.running, None
         session.get_one(Client, operation.client_id).state = ClientState.opening
-    operation, _ = ended(runtime, operation_id)
-    assert operation.failure_code == "InternalError"
-    assert not exists(iam, unique)
+    operation, client = ended(runtime, operation_id)
+    assert (operation.run, operation.state) == (2, OperationState.succeeded)
+    assert client.state is ClientState.open
+    assert len(iam.list_access_keys(UserName=unique)["AccessKeyMetadata"]) == 1
 
 
-def test_what_has_ended_is_left_alone(runtime: Runtime, unique: str, iam: Any) -> None:
-    """A sweeper that comes late must not roll back an area that is open."""
+def test_a_run_that_is_over_changes_nothing(runtime: Runtime, unique: str, iam: Any) -> None:
+    """A step that comes late, or of a run that another one took over, must not touch the area."""
     operation_id = wish(runtime, unique)
     ended(runtime, operation_id)
-    journal = Journal(runtime.services.database, runtime.services.hub)
-    Steps(runtime.services, journal).broken(operation_id)
-    journal.close()
+    work = work_of(runtime)
+    failure = failure_of("TooLate", "It came too late.")
+    for ticket in (Ticket(operation_id, 1), Ticket(operation_id, 7)):
+        with pytest.raises(Superseded):
+            roll_back(work, ticket, failure)
+    work.journal.close()
     operation, client = ended(runtime, operation_id)
     assert (operation.state, client.state) == (OperationState.succeeded, ClientState.open)
     assert exists(iam, unique)
@@ -161,18 +169,23 @@ def test_each_step_may_run_again(runtime: Runtime, unique: str, iam: Any) -> Non
     with transaction(runtime.services.database) as session:
         operation = session.get_one(Operation, operation_id)
         operation.state, operation.finished_at = OperationState.running, None
+        # Another worker's, so that the one of this test's service leaves it alone.
+        operation.worker = "another"
         session.get_one(Client, operation.client_id).state = ClientState.opening
-        operation.attempts = 0
-    journal = Journal(runtime.services.database, runtime.services.hub)
-    steps = Steps(runtime.services, journal)
+    work, ticket = work_of(runtime), Ticket(operation_id, 1)
     for _ in range(2):
-        assert steps.make(operation_id) is None
-    for _ in range(2):
-        assert steps.hand_out(operation_id) is None
-    journal.close()
+        assert make(work, ticket) is None
+    assert hand_out(work, ticket) is None
+    work.journal.close()
     assert len(iam.list_access_keys(UserName=unique)["AccessKeyMetadata"]) == 1
     with transaction(runtime.services.database, write=False) as session:
         assert len(session.exec(select(Record)).all()) == 1
+
+
+def work_of(runtime: Runtime) -> Work:
+    """Return what steps work with, beside the service's own worker."""
+    journal = Journal(runtime.services.database, runtime.services.hub)
+    return Work(runtime.services, journal, Circuit(runtime.services.areas.answers))
 
 
 def test_the_work_is_audited_in_the_name_of_who_asked(runtime: Runtime, unique: str) -> None:

@@ -1,0 +1,137 @@
+"""How an operation ends without success: failed, cancelled, or given up."""
+
+import logging
+from collections.abc import Sequence
+
+from sqlmodel import Session, select
+
+from models.access_keys import AccessKey, AccessKeyStatus
+from models.base import utc_now
+from models.clients import Client, ClientState, move_client
+from models.database import transaction
+from models.operations import (
+    CancelMode,
+    Failure,
+    Operation,
+    OperationKind,
+    OperationState,
+    transition,
+)
+from models.stack_outputs import StackOutput
+from service.worker.work import (
+    CANCELLED,
+    FailureReference,
+    Rows,
+    Ticket,
+    Work,
+    failure_of,
+    tell_audit,
+)
+from stacks.failures import StackError
+
+log = logging.getLogger(__name__)
+
+TRIES = 5
+"""How often an operation is taken up again after its worker died in it."""
+GAVE_UP = "GaveUp"
+
+
+def end_badly(
+    work: Work,
+    ticket: Ticket,
+    failure: FailureReference,
+    *,
+    undone: Sequence[str] = (),
+    rest: str | None = None,
+) -> None:
+    """End a run that failed or was cancelled: what was undone, what is left, what to do next.
+
+    ``rest`` says in words what could not be undone.
+    """
+    work.journal.flush()
+    with transaction(work.services.database) as session:
+        rows = work.rows(session, ticket)
+        _settle_client(session, rows, rest)
+        _end(rows.operation, rows.client, failure, list(undone), rest)
+        outcome = rows.operation.state.value
+        action = f"client.{rows.operation.kind.value}_{outcome}"
+        tell_audit(session, rows.operation, rows.client, action, rows.keys)
+    work.services.hub.publish(ticket.operation_id)
+
+
+def give_up(work: Work, ticket: Ticket, attempts: int) -> None:
+    """End an operation in which its worker died too often, so that it blocks nobody else.
+
+    Once, its keys are cut before; if that is what kills, the next time it just ends.
+    """
+    rest = "Nothing was rolled back."
+    if attempts == TRIES + 1:
+        rest = _cut(work, ticket)
+    sentence = f"The worker died {TRIES} times in this operation, so that it is not tried again."
+    end_badly(work, ticket, failure_of(GAVE_UP, sentence), rest=rest)
+
+
+def forget_area(session: Session, client: Client, keys: Sequence[AccessKey]) -> None:
+    """Mark the keys as deleted and forget their secrets and the stack's outputs."""
+    for key in keys:
+        if key.status is not AccessKeyStatus.deleted:
+            key.status = AccessKeyStatus.deleted
+            key.ended_at = key.ended_at or utc_now()
+        key.secret = None
+    outputs = session.exec(select(StackOutput).where(StackOutput.client_id == client.id))
+    for output in outputs.all():
+        session.delete(output)
+
+
+def _cut(work: Work, ticket: Ticket) -> str:
+    try:
+        job = work.job(ticket)
+        work.services.areas.key_off(job.area, job.known_key_ids())
+    except StackError as error:
+        log.warning("keys of %s could not be cut: %s", ticket.operation_id, error.failure.code)
+        return f"Nothing was rolled back, and its keys may work: {error.failure.detail}"
+    return "Its keys are off; nothing else was rolled back."
+
+
+def _settle_client(session: Session, rows: Rows, rest: str | None) -> None:
+    operation, client, keys = rows
+    if operation.kind in (OperationKind.open, OperationKind.reopen):
+        left = rest is not None or operation.cancel_mode is CancelMode.leave
+        if not left:
+            forget_area(session, client, keys)
+        move_client(client, ClientState.failed)
+    elif operation.kind is OperationKind.close:
+        move_client(client, ClientState.failed)
+
+
+def _end(
+    operation: Operation,
+    client: Client,
+    failure: FailureReference,
+    undone: list[str],
+    rest: str | None,
+) -> None:
+    next_step = _next_step(operation, client, rest)
+    if failure["code"] == CANCELLED and operation.cancel_requested_at is not None:
+        operation.rolled_back, operation.next_step = undone, next_step
+        transition(operation, OperationState.cancelled)
+        return
+    told = Failure(
+        code=failure["code"], detail=failure["detail"], next_step=next_step, rolled_back=undone
+    )
+    transition(operation, OperationState.failed, failure=told)
+
+
+def _next_step(operation: Operation, client: Client, rest: str | None) -> str:
+    if operation.kind is OperationKind.close:
+        return f"Send DELETE for {client.slug} again; what is gone already stays gone."
+    if rest is not None:
+        return (
+            f"What was made for {client.slug} is not all removed: {rest} Its keys may be "
+            "left; close the client (DELETE), or retry the operation, as soon as AWS answers."
+        )
+    if operation.cancel_mode is CancelMode.leave:
+        return f"What was made for {client.slug} was left as asked. Close it, or open it again."
+    if operation.kind in (OperationKind.open, OperationKind.reopen):
+        return "Nothing is left of it in AWS. Mend the cause and send the same request again."
+    return "The area is as it was before. Mend the cause and retry the operation."

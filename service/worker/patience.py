@@ -1,0 +1,89 @@
+"""Waiting for AWS: a step that AWS may get over by itself is tried again, until time is up."""
+
+import random
+import time
+from collections.abc import Callable
+
+from models.database import transaction
+from models.operations import Operation
+from service.worker.work import FailureReference, Interrupted, Ticket, Work
+
+StepFunction = Callable[[Work, Ticket], FailureReference | None]
+Undo = Callable[[Work, Ticket], FailureReference | None]
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
+_SLICE = 0.1
+"""Seconds between looks at whether the process stops, or the operation was cancelled."""
+
+
+def carry_out(work: Work, ticket: Ticket, step: StepFunction) -> FailureReference | None:
+    """Run a step until it succeeds or fails for good; return None, or why it failed.
+
+    While AWS is away it waits. Cancelling and the deadline end the wait, and the step's engine too.
+    """
+    pause = FIRST_PAUSE
+    while (stop := work.verdict(ticket)) is None:
+        if work.circuit.permits():
+            failure = step(work, ticket)
+            if failure is None or not failure["transient"]:
+                work.circuit.succeeded()
+                _tell_waiting(work, ticket, None)
+                # What the engine calls cancelled may be a deadline as well.
+                return failure and (work.verdict(ticket) or failure)
+            work.circuit.failed()
+            _tell_waiting(work, ticket, failure)
+            _wait(work, ticket, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            _wait(work, ticket, _SLICE)
+    return stop
+
+
+def undo_patiently(work: Work, ticket: Ticket, undo: Undo, seconds: float) -> str | None:
+    """Run what undoes a failed operation until it succeeds, at most so many seconds.
+
+    Return None, or in words what is left. Neither cancelling nor the deadline shortens it: leaving
+    half an area behind would be worse.
+    """
+    deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
+    while True:
+        left: FailureReference | None = None
+        if work.circuit.permits():
+            left = undo(work, ticket)
+            if left is None:
+                work.circuit.succeeded()
+                return None
+            if not left["transient"]:
+                return left["detail"]
+            work.circuit.failed()
+            _tell_waiting(work, ticket, left)
+        if time.monotonic() + pause > deadline:
+            return left["detail"] if left else "AWS did not answer in time."
+        _sleep(work, pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _wait(work: Work, ticket: Ticket, seconds: float) -> None:
+    """Wait, no longer than until the run has to stop."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        _sleep(work, min(_SLICE, seconds))
+        if seconds > 1 and work.verdict(ticket) is not None:
+            return
+
+
+def _sleep(work: Work, seconds: float) -> None:
+    if work.stopping.wait(seconds):
+        raise Interrupted
+
+
+def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
+    """Write into the operation what it waits for, where that has changed."""
+    wanted = failure and f"AWS: {failure['detail']}"
+    with transaction(work.services.database, write=False) as session:
+        if session.get_one(Operation, ticket.operation_id).waiting_for == wanted:
+            return
+    with transaction(work.services.database) as session:
+        operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
+        operation.waiting_for = wanted
+    work.services.hub.publish(ticket.operation_id)

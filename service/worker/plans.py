@@ -1,0 +1,54 @@
+"""Which steps each kind of operation takes, in order, and what ends it when one of them fails."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from models.operations import OperationKind
+from service.worker import closing, opening
+from service.worker.patience import StepFunction
+from service.worker.work import FailureReference, Ticket, Work
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step under the name that the durable engine records; it may run more than once."""
+
+    name: str
+    function: StepFunction
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What runs after a step that failed for good; it ends the operation."""
+
+    name: str
+    function: Callable[[Work, Ticket, FailureReference], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one kind of operation."""
+
+    steps: tuple[Step, ...]
+    on_failure: Ending
+
+
+_OPEN = Plan(
+    (Step("make", opening.make), Step("hand out", opening.hand_out)),
+    Ending("roll back", opening.roll_back),
+)
+_CLOSE = Plan(
+    (
+        Step("key off", closing.key_off),
+        Step("tear down", closing.tear_down),
+        Step("closed", closing.closed),
+    ),
+    Ending("leave", closing.leave_as_it_is),
+)
+
+PLANS: Mapping[OperationKind, Plan] = {
+    OperationKind.open: _OPEN,
+    OperationKind.reopen: _OPEN,
+    OperationKind.close: _CLOSE,
+}
+"""The plan of each kind of operation."""
