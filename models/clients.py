@@ -32,11 +32,14 @@ CLIENT_TRANSITIONS: Mapping[ClientState, frozenset[ClientState]] = {
     ClientState.opening: frozenset({ClientState.open, ClientState.suspended, ClientState.failed}),
     ClientState.open: frozenset({ClientState.suspended, ClientState.closing}),
     ClientState.suspended: frozenset({ClientState.open, ClientState.closing}),
-    ClientState.closing: frozenset({ClientState.closed, ClientState.failed}),
+    ClientState.closing: frozenset(
+        {ClientState.closed, ClientState.failed, ClientState.open, ClientState.suspended}
+    ),
     ClientState.closed: frozenset({ClientState.opening}),
     ClientState.failed: frozenset({ClientState.opening, ClientState.closing}),
 }
-"""To which states a client may move from each; `move_client` refuses every other move."""
+"""To which states a client may move from each; `move_client` refuses every other move. From
+`closing` back to `open` or `suspended` only while nothing of the closing has begun."""
 
 
 class Profile(StrEnum):
@@ -62,8 +65,11 @@ class Client(Table, table=True):
     guards it: a flush that would overwrite somebody else's change raises SQLAlchemy's
     StaleDataError (it serves as the ETag). `remaining_…` is what still lay under the prefix when
     the area was last closed. `suspended_at` is desired state: while it is set no key of the
-    client may work, whatever `state` says about work that is under way. `expiry_warned_days` is
-    the last threshold before `valid_until` that was warned of.
+    client may work, whatever `state` says about work that is under way. `cut_at` is since when
+    AWS holds a cut, as far as is known: a suspension without it is still to be carried out, and
+    one that was lifted with it is still to be lifted in AWS. `resumed_reason` is why the last
+    suspension was lifted. `expiry_warned_days` is the last
+    threshold before `valid_until` that was warned of.
     """
 
     __tablename__ = "clients"
@@ -100,6 +106,8 @@ class Client(Table, table=True):
     user_name: str = Field(max_length=64)
     suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     suspended_reason: str | None = None
+    cut_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    resumed_reason: str | None = None
     expiry_warned_days: int | None = None
     remaining_objects: int | None = Field(default=None, sa_type=BigInteger)
     remaining_bytes: int | None = Field(default=None, sa_type=BigInteger)

@@ -1,6 +1,6 @@
 """A circuit breaker before AWS: while AWS is down nobody hammers it, and work waits.
 
-Closed it lets all through. After some failures in a row that AWS may get over by itself it opens;
+Closed it lets all through. After two failures in a row that AWS may get over by itself it opens;
 then one caller at a time asks AWS a cheap question, with growing pauses, until it answers.
 """
 
@@ -15,7 +15,7 @@ from models.base import utc_now
 
 log = logging.getLogger(__name__)
 
-THRESHOLD = 3
+THRESHOLD = 2
 """Failures in a row, over all operations, after which the circuit opens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 

@@ -5,6 +5,7 @@ from models.base import utc_now
 from models.clients import ClientState, move_client
 from models.database import transaction
 from models.operations import OperationState, transition
+from service.suspension.wishes import forget_suspension
 from service.worker.endings import end_badly, forget_area
 from service.worker.work import FailureReference, Ticket, Work, reference, tell_audit
 from stacks.failures import StackError
@@ -34,7 +35,9 @@ def tear_down(work: Work, ticket: Ticket) -> FailureReference | None:
     try:
         job = work.job(ticket)
         work.step(ticket, "tear down", done=0, total=job.total)
-        work.services.areas.close(job.area, work.progress(ticket, job.total))
+        work.services.areas.close(
+            job.area, work.progress(ticket, job.total), should_stop=work.stopper(ticket)
+        )
     except StackError as error:
         return reference(error)
     work.journal.flush()
@@ -54,6 +57,7 @@ def closed(work: Work, ticket: Ticket) -> FailureReference | None:
         client.remaining_bytes = remaining.bytes
         client.remaining_counted_at = utc_now()
         forget_area(session, client, keys)
+        forget_suspension(client)
         move_client(client, ClientState.closed)
         operation.progress_done = operation.progress_total
         operation.step = "done"

@@ -19,7 +19,6 @@ from models.operations import (
 )
 from models.stack_outputs import StackOutput
 from service.worker.work import (
-    CANCELLED,
     FailureReference,
     Rows,
     Ticket,
@@ -27,7 +26,7 @@ from service.worker.work import (
     failure_of,
     tell_audit,
 )
-from stacks.failures import StackError
+from stacks.failures import CANCELLED, StackError
 
 log = logging.getLogger(__name__)
 

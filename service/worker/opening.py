@@ -1,32 +1,38 @@
 """The steps of open and reopen: make the area, prove its key, and take it all back on failure."""
 
+import time
 from typing import Any
 
 from sqlmodel import Session, select
 
-from models.access_keys import AccessKeyStatus
+from models.access_keys import AccessKey, AccessKeyStatus
 from models.audit import AuditEntry, append_audit
 from models.base import utc_now
-from models.clients import Client, ClientState, move_client
+from models.clients import Client, move_client
 from models.database import transaction
 from models.operations import OperationState, transition
 from models.stack_outputs import StackOutput
+from service.suspension.switching import enforce
+from service.suspension.wishes import settled_state
 from service.worker.endings import end_badly
 from service.worker.patience import undo_patiently
 from service.worker.work import (
     FailureReference,
     Job,
-    Rows,
     Ticket,
     Work,
     failure_of,
     reference,
     tell_audit,
 )
+from stacks.access import KeyNotProven
 from stacks.areas import OpenedArea
 from stacks.client import CLIENTS_PROJECT
 from stacks.events import OnProgress, ResourceProgress
 from stacks.failures import StackError
+
+PROOF_SLICE = 2.0
+"""Seconds between looks at whether the client was suspended while its new key is tried."""
 
 
 def make(work: Work, ticket: Ticket) -> FailureReference | None:
@@ -34,10 +40,14 @@ def make(work: Work, ticket: Ticket) -> FailureReference | None:
     try:
         job = work.job(ticket)
         work.step(ticket, "make", done=0, total=job.total)
-        opened = work.services.areas.open(job.area, work.progress(ticket, job.total))
+        opened = work.services.areas.open(
+            job.area, work.progress(ticket, job.total), should_stop=work.stopper(ticket)
+        )
+        write_down(work, job, opened)
+        # Suspended while the engine was at work: the key that it made must not work (RX-22).
+        enforce(work.services, job.client.id)
     except StackError as error:
         return reference(error)
-    write_down(work, job, opened)
     return None
 
 
@@ -45,7 +55,9 @@ def hand_out(work: Work, ticket: Ticket) -> FailureReference | None:
     """Wait until each new key works, then tell the world that the area is open."""
     work.step(ticket, "prove")
     try:
-        failure = prove(work, work.job(ticket))
+        job = work.job(ticket)
+        failure = prove(work, job)
+        enforce(work.services, job.client.id)
     except StackError as error:
         return reference(error)
     if failure is None:
@@ -77,28 +89,44 @@ def roll_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
 
 
 def prove(work: Work, job: Job) -> FailureReference | None:
-    """Wait until each new key that is to work does; return why one does not."""
-    patience = work.services.settings.key_proof_seconds
+    """Wait until each new key that is to work does, and note it; return why one does not."""
     wished = {key.generation for key in job.area.keys if key.active}
     for key in job.keys:
-        if key.generation not in wished or key.proven_at is not None:
-            continue
-        secret = key.open_secret(work.services.keyring)
-        if key.access_key_id is None or secret is None:
-            sentence = f"Key generation {key.generation} was not written down."
-            return failure_of("KeyMissing", sentence)
-        try:
-            work.services.areas.prove(job.area, key.access_key_id, secret, timeout=patience)
-        except StackError as error:
-            return reference(error)
+        if key.generation in wished and key.proven_at is None:
+            try:
+                failure = _prove_key(work, job, key)
+            except StackError as error:
+                return reference(error)
+            if failure is not None:
+                return failure
     return None
 
 
-def note_proven(rows: Rows) -> None:
-    """Note in the rows that the keys that are to work were seen to work."""
-    for key in rows.keys:
-        if key.status is AccessKeyStatus.active and key.proven_at is None:
-            key.proven_at = utc_now()
+def _prove_key(work: Work, job: Job, key: AccessKey) -> FailureReference | None:
+    """Wait until the key works; a client that is suspended meanwhile ends the wait well."""
+    secret = key.open_secret(work.services.keyring)
+    if key.access_key_id is None or secret is None:
+        return failure_of("KeyMissing", f"Key generation {key.generation} was not written down.")
+    deadline = time.monotonic() + work.services.settings.key_proof_seconds
+    while True:
+        left = min(PROOF_SLICE, max(0.0, deadline - time.monotonic()))
+        try:
+            work.services.areas.prove(job.area, key.access_key_id, secret, timeout=left)
+        except KeyNotProven as error:
+            if enforce(work.services, job.client.id):
+                return None
+            if not error.not_yet or time.monotonic() >= deadline:
+                return reference(error)
+        else:
+            _note_proven(work, job, key.id)
+            return None
+
+
+def _note_proven(work: Work, job: Job, key_row_id: str) -> None:
+    with transaction(work.services.database) as session:
+        for key in work.rows(session, job.ticket).keys:
+            if key.id == key_row_id and key.proven_at is None:
+                key.proven_at = utc_now()
 
 
 def write_down(work: Work, job: Job, opened: OpenedArea) -> None:
@@ -134,10 +162,8 @@ def write_down(work: Work, job: Job, opened: OpenedArea) -> None:
 def _opened(work: Work, ticket: Ticket) -> None:
     work.journal.flush()
     with transaction(work.services.database) as session:
-        rows = work.rows(session, ticket)
-        operation, client, keys = rows
-        note_proven(rows)
-        move_client(client, ClientState.open)
+        operation, client, keys = work.rows(session, ticket)
+        move_client(client, settled_state(client))
         operation.progress_done = operation.progress_total
         operation.step = "done"
         transition(operation, OperationState.succeeded)

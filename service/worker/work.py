@@ -26,14 +26,13 @@ from service.worker.circuit import Circuit
 from service.worker.journal import Entry, Journal
 from stacks.client import AreaInputs
 from stacks.events import OnProgress, ResourceProgress
-from stacks.failures import StackError
+from stacks.failures import CANCELLED, StackError
 
 log = logging.getLogger(__name__)
 
 RESOURCES_BESIDE_KEYS = 4
 """Placeholder, user, membership and policy: what each area has beside its keys."""
 
-CANCELLED = "Cancelled"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 _LOOK_SECONDS = 0.2
 """How old the knowledge may be that nobody asked to stop, while an engine runs."""

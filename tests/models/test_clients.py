@@ -34,6 +34,8 @@ PERMITTED = {
     ("suspended", "closing"),
     ("closing", "closed"),
     ("closing", "failed"),
+    ("closing", "open"),
+    ("closing", "suspended"),
     ("closed", "opening"),
     ("failed", "opening"),
     ("failed", "closing"),

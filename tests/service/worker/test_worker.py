@@ -1,7 +1,6 @@
 """The worker in this process: what nobody starts, what breaks, and what was given up."""
 
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlmodel import delete, select
 
-from engine.localaws import LocalAws
 from models.access_keys import AccessKey, AccessKeyStatus
 from models.actors import Actor
 from models.audit import AuditEvent, verify_chain
@@ -20,8 +18,7 @@ from models.names import entity_key, reference_key, slug_key
 from models.operations import Operation, OperationKind, OperationState
 from models.records import Record
 from service.accounts import ensure_operator
-from service.assembly import Runtime, build_areas, build_foundation, running
-from service.local import prepare
+from service.assembly import Runtime
 from service.worker.circuit import Circuit
 from service.worker.journal import Journal
 from service.worker.opening import hand_out, make, roll_back
@@ -30,19 +27,11 @@ from service.worker.work import Superseded, Ticket, Work, failure_of
 DEADLINE = 30.0
 
 
-@pytest.fixture
-def runtime(tmp_path: Path, local_aws: LocalAws) -> Iterator[Runtime]:
-    """The service's parts with a real worker, on a folder of its own."""
-    settings = prepare(tmp_path / "data")
-    areas = build_areas(settings, local_aws.environment())
-    if not areas.readiness().foundation:
-        build_foundation(settings, areas).up()
-    with running(settings, local_aws.environment()) as parts:
-        yield parts
+def wish(runtime: Runtime, slug: str, *, worker: str | None = None) -> str:
+    """Write the wish for an area as the API does, and tell no worker; return its operation.
 
-
-def wish(runtime: Runtime, slug: str) -> str:
-    """Write the wish for an area as the API does, and tell no worker; return its operation."""
+    With `worker` it is another worker's already, so that the one of the test leaves it alone.
+    """
     with transaction(runtime.services.database) as session:
         operator = ensure_operator(session)
         client = client_row(slug, operator)
@@ -54,15 +43,20 @@ def wish(runtime: Runtime, slug: str) -> str:
             signed_on=date(2026, 1, 15),
             jurisdiction="ES",
         )
+        key = AccessKey(client_id=client.id, generation=1)
         operation = Operation(
-            client_id=client.id, kind=OperationKind.open, requested_by=operator.id
+            client_id=client.id,
+            kind=OperationKind.open,
+            requested_by=operator.id,
+            parameters={"access_key_row_id": key.id},
+            worker=worker,
         )
         session.add_all(
             [
                 client,
                 contract,
                 Signer(contract_id=contract.id, full_name="Ada Lovelace", email="a@abc.example"),
-                AccessKey(client_id=client.id, generation=1),
+                key,
                 operation,
             ]
         )
