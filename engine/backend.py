@@ -212,8 +212,9 @@ def open_backend(url: str) -> FileBackend:
     if parts.scheme != "file" or parts.netloc or not path.is_absolute():
         named = f"'{url.split('?')[0]}'" if url else "no backend (PULUMI_BACKEND_URL is empty)"
         raise EngineError(
-            f"the embedded engine keeps state in a folder of this machine (file:///absolute/path), "
-            f"and was given {named}; use the official `pulumi` program for other backends"
+            "the embedded engine keeps state in a folder of this machine (file:///absolute/path): "
+            "its locks and its writes that a crash can't tear are those of a file system. It was "
+            f"given {named}; use the official `pulumi` program for other backends"
         )
     return FileBackend(path)
 

@@ -17,7 +17,7 @@ from engine.configuration import (
     remove_value,
     set_value,
 )
-from engine.errors import EngineError, StackNotFoundError
+from engine.errors import EngineError, StackNotFoundError, UnsupportedError
 from engine.project import StackSettings
 from engine.serialization import dumps
 from engine.session import Session
@@ -25,6 +25,8 @@ from engine.session import Session
 
 def show_all(session: Session, arguments: Arguments) -> None:
     """``config``: every key; secrets only with ``--show-secrets``."""
+    if arguments.words:
+        raise UnsupportedError(f"`pulumi config {arguments.words[0]}`")
     stack, settings = _open(session, arguments)
     if arguments.has("show-secrets"):
         entries = session.config(stack)

@@ -19,6 +19,7 @@ from engine.reporting import Reporter
 from engine.snapshots import SnapshotManager
 from engine.state import ResourceState, Snapshot
 from engine.steps import Op, Step
+from engine.stopping import Stopper
 from engine.urn import is_provider_type, package_of, split_provider_reference
 
 
@@ -47,8 +48,9 @@ class Deployment:
         providers: ProviderRegistry,
         reporter: Reporter,
         snapshots: SnapshotManager | None,
+        stopper: Stopper | None = None,
     ) -> None:
-        """``snapshots`` is None in a preview."""
+        """``snapshots`` is None in a preview; ``stopper`` None when nobody can stop the update."""
         self.context = context
         self.reporter = reporter
         self.failed = False
@@ -57,7 +59,7 @@ class Deployment:
         self._planner = Planner(
             base.resources, context.stack.name, context.stack.project, providers
         )
-        self._executor = Executor(providers, reporter, snapshots)
+        self._executor = Executor(providers, reporter, snapshots, stopper)
         self._news: dict[str, ResourceState] = {}
         self._provider_maps: dict[str, Mapping[str, str]] = {}
         self._planning = threading.Lock()

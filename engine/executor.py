@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from engine.errors import EngineError
 from engine.planner import check
@@ -19,12 +18,13 @@ from engine.providers import ProviderRegistry
 from engine.reporting import Reporter
 from engine.snapshots import SnapshotManager
 from engine.state import PendingOperation, ResourceState, timestamp
-from engine.steps import Op, Step
-from engine.urn import is_provider_type, parse_urn
+from engine.steps import Op, Step, failure_message
+from engine.stopping import Stopper
+from engine.urn import is_provider_type
 
 
 class StepFailedError(Exception):
-    """A step failed; what happened was reported and recorded."""
+    """A step failed, or was not begun because the update ends; why was reported and recorded."""
 
 
 class Executor:
@@ -38,7 +38,9 @@ class Executor:
         providers: ProviderRegistry,
         reporter: Reporter,
         snapshots: SnapshotManager | None,
+        stopper: Stopper | None = None,
     ) -> None:
+        self._stopper = stopper
         self._providers = providers
         self._reporter = reporter
         self._snapshots = snapshots
@@ -61,18 +63,20 @@ class Executor:
 
         Raises StepFailedError after reporting why.
         """
+        if self._stopper is not None and self._stopper.stops(step.state):
+            raise StepFailedError
         self._reporter.begun(step)
         if step.new is not None:
             self._reporter.keep_secret(step.new.inputs)
         try:
             state = self._handlers[step.op](step)
         except (ProviderError, EngineError) as error:
-            self._reporter.failed(step, _failure_message(step, error))
+            self._reporter.failed(step, failure_message(step, error))
             raise StepFailedError from error
         except Exception as error:
             # A provider is a plug-in: whatever it raises fails this one step. The intent stays
             # recorded, because nobody knows how far it came.
-            message = _failure_message(step, f"{type(error).__name__}: {error}")
+            message = failure_message(step, f"{type(error).__name__}: {error}")
             self._reporter.failed(step, message)
             raise StepFailedError from error
         if state is not None:
@@ -284,20 +288,3 @@ def _timed(state: ResourceState) -> ResourceState:
 
 def _modified(state: ResourceState) -> ResourceState:
     return state.changed(modified=timestamp())
-
-
-_DOING = {
-    Op.CREATE: "creating",
-    Op.CREATE_REPLACEMENT: "creating",
-    Op.UPDATE: "updating",
-    Op.DELETE: "deleting",
-    Op.DELETE_REPLACED: "deleting",
-    Op.READ: "reading",
-    Op.IMPORT: "importing",
-}
-
-
-def _failure_message(step: Step, error: Any) -> str:
-    parts = parse_urn(step.urn)
-    doing = _DOING.get(step.op, step.op.value)
-    return f"{doing} {parts.type} '{parts.name}' ({step.urn}) failed: {error}"

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -20,16 +20,19 @@ from engine.localaws_files import (
     LOOPBACK,
     LocalAwsError,
     certificate,
+    last_port,
     listen,
     private_directory,
     take_lock,
 )
 
-__all__ = ["LocalAws", "LocalAwsError"]
+__all__ = ["LocalAws", "LocalAwsError", "running_on"]
 
 # A child saves its state within a second or two; a loaded machine is allowed more.
 PATIENCE = 30.0
 LOG_LIMIT = 1 << 20
+SERVICES = ("s3", "iam", "sts")
+"""What the product uses; the stand-in knows more."""
 CHILD = Path(__file__).with_name("localaws_child.py")
 
 _pipes: "weakref.WeakSet[FileIO]" = weakref.WeakSet()
@@ -59,13 +62,21 @@ class LocalAws:
     _process: "subprocess.Popen[bytes]" = field(repr=False)
 
     @classmethod
-    def start(cls, directory: Path, *, port: int = 0, region: str = "eu-west-1") -> Self:
+    def start(
+        cls,
+        directory: Path,
+        *,
+        port: int = 0,
+        region: str = "eu-west-1",
+        services: Sequence[str] = SERVICES,
+    ) -> Self:
         """Start on the directory and return when it answers.
 
         Args:
             directory: made if need be (0700); one local AWS at a time may use it.
             port: on 127.0.0.1; 0 takes the directory's last one if it is free, else any.
             region: the region that ministack is in.
+            services: names of the AWS services that answer; all others are refused.
 
         Raises:
             LocalAwsError: directory in use, port taken, or the process ended while starting.
@@ -74,7 +85,7 @@ class LocalAws:
         authority, chain, key = certificate(directory)
         with take_lock(directory, patience=PATIENCE) as lock, listen(directory, port) as listener:
             bound: int = listener.getsockname()[1]
-            environment = _child_environment(directory, chain, key, bound, region)
+            environment = _child_environment(directory, chain, key, bound, region, services)
             process = _spawn(directory, environment, listener.fileno(), lock.fileno())
         url = f"https://{LOOPBACK}:{bound}"
         started = cls(directory, url, authority, region, process.pid, process)
@@ -95,18 +106,7 @@ class LocalAws:
 
     def environment(self) -> dict[str, str]:
         """The variables with which any AWS tool talks to it, as its root user."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_CA_BUNDLE": str(self.ca_bundle),
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "NO_PROXY": f"{LOOPBACK},localhost",
-        }
+        return _environment(self.endpoint_url, self.ca_bundle, self.region)
 
     def stop(self) -> None:
         """Ask it to save its state and end, and wait; stopping twice does nothing."""
@@ -136,8 +136,35 @@ class LocalAws:
         self.stop()
 
 
+def running_on(directory: Path, *, region: str = "eu-west-1") -> dict[str, str] | None:
+    """The variables of a local AWS that another process runs on the directory; None without one."""
+    port, authority = last_port(directory), directory.resolve() / "tls" / "ca.pem"
+    if port is None or not authority.exists():
+        return None
+    try:
+        _await_answer(port, authority)
+    except OSError:
+        return None
+    return _environment(f"https://{LOOPBACK}:{port}", authority, region)
+
+
+def _environment(endpoint_url: str, ca_bundle: Path, region: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_CA_BUNDLE": str(ca_bundle),
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": f"{LOOPBACK},localhost",
+    }
+
+
 def _child_environment(
-    directory: Path, chain: Path, key: Path, port: int, region: str
+    directory: Path, chain: Path, key: Path, port: int, region: str, services: Sequence[str]
 ) -> dict[str, str]:
     """ministack's settings, and nothing of ours: its process inherits no secret."""
     state, objects, scratch = (
@@ -153,7 +180,7 @@ def _child_environment(
         "MINISTACK_HOST": LOOPBACK,
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": region,
-        "SERVICES": "s3,iam,sts",
+        "SERVICES": ",".join(services),
         "USE_SSL": "1",
         "MINISTACK_SSL_CERT": str(chain),
         "MINISTACK_SSL_KEY": str(key),

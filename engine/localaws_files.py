@@ -54,7 +54,8 @@ def listen(directory: Path, port: int) -> socket.socket:
         LocalAwsError: the port asked for is taken.
     """
     memory = directory / "port"
-    for candidate in [port] if port else [*_last_port(memory), 0]:
+    before = last_port(directory)
+    for candidate in [port] if port else [*([before] if before else []), 0]:
         try:
             listener = _bind(candidate)
         except OSError as error:
@@ -69,11 +70,12 @@ def listen(directory: Path, port: int) -> socket.socket:
     raise LocalAwsError(f"no free port on {LOOPBACK} for the local AWS")
 
 
-def _last_port(memory: Path) -> list[int]:
+def last_port(directory: Path) -> int | None:
+    """The port that the directory's local AWS listens on, or listened on last; None for none."""
     try:
-        return [int(memory.read_text(encoding="ascii"))]
+        return int((directory / "port").read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
-        return []
+        return None
 
 
 def _bind(port: int) -> socket.socket:

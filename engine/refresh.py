@@ -12,8 +12,9 @@ from engine.provider import ProviderError
 from engine.providers import ProviderRegistry
 from engine.reporting import Reporter
 from engine.state import ResourceState, Snapshot, timestamp
-from engine.steps import Op, Step
-from engine.urn import is_provider_type, parse_urn
+from engine.steps import Op, Step, failure_message
+from engine.stopping import Stopper
+from engine.urn import is_provider_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Refresher:
     providers: ProviderRegistry
     reporter: Reporter
     parallel: int
+    stopper: Stopper | None = None
 
     def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot as the cloud has it. Errors are reported; what could not be read stays."""
@@ -33,6 +35,8 @@ class Refresher:
     def _refresh_one(self, old: ResourceState) -> ResourceState | None:
         if old.pending_replacement:
             return old
+        if self.stopper is not None and self.stopper.stops(old):
+            return old
         step = Step(Op.REFRESH, old=old, new=old)
         self.reporter.begun(step)
         if not old.custom or is_provider_type(old.type):
@@ -41,10 +45,7 @@ class Refresher:
         try:
             new = self._read(old)
         except (ProviderError, EngineError) as error:
-            parts = parse_urn(old.urn)
-            self.reporter.failed(
-                step, f"reading {parts.type} '{parts.name}' ({old.urn}) failed: {error}"
-            )
+            self.reporter.failed(step, failure_message(step, error))
             return old
         self.reporter.done(_step(old, new), new, _outcome(old, new))
         return new

@@ -50,10 +50,8 @@ def init(session: Session, arguments: Arguments) -> None:
 def list_stacks(session: Session, arguments: Arguments) -> None:
     """``stack ls``: the stacks of the project, or all."""
     every = arguments.has("all") or session.project is None
-    rows = [
-        _summary(session, stack)
-        for stack in session.backend.stacks(None if every else session.project)
-    ]
+    found = session.backend.stacks(None if every else session.project)
+    rows = [row for stack in found if (row := _summary(session, stack)) is not None]
     if arguments.has("json"):
         session.say(json.dumps(rows, indent=2))
         return
@@ -61,17 +59,21 @@ def list_stacks(session: Session, arguments: Arguments) -> None:
         session.say(f"{row['name']}{'*' if row['current'] else ''}")
 
 
-def _summary(session: Session, stack: StackName) -> dict[str, Any]:
+def _summary(session: Session, stack: StackName) -> dict[str, Any] | None:
+    """Describe a stack; None for one that went away since it was listed."""
     backend = session.backend
     path = backend.checkpoint_path(stack)
-    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    try:
+        changed, content = datetime.fromtimestamp(path.stat().st_mtime, UTC), backend.read(stack)
+    except (FileNotFoundError, StackNotFoundError):
+        return None
     row = {
         "name": stack.name if stack.project == session.project else stack.full,
         "current": session.selected.get(stack.project) == stack.name,
         "lastUpdate": _milliseconds(changed),
         "updateInProgress": is_locked(backend.lock_directory(stack)),
     }
-    count = _resource_count(backend.read(stack))
+    count = _resource_count(content)
     return row if count is None else {**row, "resourceCount": count}
 
 

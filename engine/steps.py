@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from engine.goal import Goal
 from engine.state import ResourceState
+from engine.urn import parse_urn
 
 
 class Op(StrEnum):
@@ -63,3 +64,22 @@ class Step:
     def counted(self) -> bool:
         """Whether the step appears in the summary of changes."""
         return self.op not in _PHYSICAL and self.op is not Op.READ
+
+
+_DOING = {
+    Op.CREATE: "creating",
+    Op.CREATE_REPLACEMENT: "creating",
+    Op.UPDATE: "updating",
+    Op.DELETE: "deleting",
+    Op.DELETE_REPLACED: "deleting",
+    Op.READ: "reading",
+    Op.REFRESH: "reading",
+    Op.IMPORT: "importing",
+}
+
+
+def failure_message(step: Step, error: object) -> str:
+    """What a step that failed was doing, to which resource, and why it failed."""
+    parts = parse_urn(step.urn)
+    doing = _DOING.get(step.op, step.op.value)
+    return f"{doing} {parts.type} '{parts.name}' ({step.urn}) failed: {error}"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from engine.backend import StackName
 from engine.checkpoint import CheckpointEncoder
@@ -19,6 +18,7 @@ from engine.errors import EngineError, UpdateFailedError
 from engine.executor import Executor
 from engine.locks import locked
 from engine.monitor import EngineService, Monitor
+from engine.options import Kind, UpdateOptions, heading
 from engine.planner import deletion_step
 from engine.properties import MASK, Secret
 from engine.provider import ProviderFactory
@@ -30,50 +30,12 @@ from engine.session import Session
 from engine.snapshots import SnapshotManager
 from engine.state import PendingOperation, ResourceState, Snapshot
 from engine.steps import Op, Step
+from engine.stopping import ShouldStop, Stopper
 from engine.transport import open_event_log, run_remote_program
 from engine.urn import is_provider_type
 
 RunProgram = Callable[[RunContext, Monitor, EngineService], str]
 """Runs a program against the services; returns its error, or an empty text."""
-
-_DEFAULT_PARALLEL = 16
-
-
-class Kind(StrEnum):
-    """Kinds of updates, as history names them."""
-
-    UPDATE = "update"
-    REFRESH = "refresh"
-    DESTROY = "destroy"
-
-
-_HEADINGS = {
-    (Kind.UPDATE, False): "Updating",
-    (Kind.UPDATE, True): "Previewing update",
-    (Kind.REFRESH, False): "Refreshing",
-    (Kind.REFRESH, True): "Previewing refresh",
-    (Kind.DESTROY, False): "Destroying",
-    (Kind.DESTROY, True): "Previewing destroy",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateOptions:
-    """Flags of a command line, by the names they have there."""
-
-    dry_run: bool = False
-    parallel: int = _DEFAULT_PARALLEL
-    message: str = ""
-    expect_no_changes: bool = False
-    refresh: bool = False
-    exclude_protected: bool = False
-    clear_pending_creates: bool = False
-    run_program: bool = False
-    suppress_outputs: bool = False
-    debug: bool = False
-    client: str = ""
-    event_log: str = ""
-    exec_kind: str = ""
 
 
 @dataclass
@@ -87,12 +49,13 @@ class Update:
     provider_factory: ProviderFactory
     run_program: RunProgram | None = None
     on_event: Sink | None = None
+    should_stop: ShouldStop | None = None
     _started: float = field(default_factory=time.time)
 
     def run(self) -> None:
         """Do it. Raises UpdateFailedError after everything was reported, else EngineError."""
-        heading = _HEADINGS[self.kind, self.options.dry_run]
-        self.session.say(f"{heading} ({self.stack.name}):")
+        title = heading(self.kind, dry_run=self.options.dry_run)
+        self.session.say(f"{title} ({self.stack.name}):")
         with ExitStack() as stack:
             stale = []
             if not self.options.dry_run:
@@ -142,14 +105,18 @@ class Update:
                 providers.add(state)
         if self.kind is not Kind.UPDATE and self.options.run_program:
             base = self._replay_program(reporter, base, providers, config)
+        stopper = Stopper(reporter, self.should_stop)
         if (self.options.refresh or self.kind is Kind.REFRESH) and not reporter.errors:
-            base = Refresher(providers, reporter, self.options.parallel).refresh(base)
+            base = Refresher(providers, reporter, self.options.parallel, stopper).refresh(base)
         snapshots = self._snapshots(base, retained, recorded)
         try:
             if self.kind is Kind.UPDATE:
-                self._run_program(reporter, base, providers, snapshots, config)
+                deployment = Deployment(
+                    self._context(config), base, providers, reporter, snapshots, stopper
+                )
+                self._run_program(deployment)
             elif self.kind is Kind.DESTROY and not reporter.errors:
-                self._destroy(reporter, base, Executor(providers, reporter, snapshots))
+                self._destroy(reporter, base, Executor(providers, reporter, snapshots, stopper))
             self._check_expectation(reporter)
         except EngineError as error:
             reporter.error(str(error))
@@ -185,19 +152,11 @@ class Update:
             base, retained, lambda snapshot: backend.write(stack, encoder.encode(snapshot))
         )
 
-    def _run_program(
-        self,
-        reporter: Reporter,
-        base: Snapshot,
-        providers: ProviderRegistry,
-        snapshots: SnapshotManager | None,
-        config: dict[str, ConfigEntry],
-    ) -> None:
-        if reporter.errors:
+    def _run_program(self, deployment: Deployment) -> None:
+        if deployment.reporter.errors:
             return
-        deployment = Deployment(self._context(config), base, providers, reporter, snapshots)
         self._drive(deployment)
-        if not reporter.errors and not deployment.failed:
+        if not deployment.reporter.errors and not deployment.failed:
             deployment.finish()
 
     def _replay_program(

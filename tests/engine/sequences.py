@@ -286,7 +286,7 @@ class World:
 
     def command(self, verb: str, wishes: tuple[Wish, ...] = (), *flags: str) -> None:
         """Run a verb. Raises CommandError."""
-        program = self._command(lambda: self.declare(wishes))
+        program = self._command(lambda: declare(self.prefix, wishes))
         program.run([verb, "--yes", "--stack", STACK.name, *flags], *self._where())
 
     def _command(self, program: Callable[[], None]) -> EmbeddedCommand:
@@ -300,38 +300,6 @@ class World:
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         }
         return str(self.work), {**self.environment, **backend}
-
-    def declare(self, wishes: tuple[Wish, ...]) -> None:
-        """The program."""
-        users: list[aws.iam.User] = []
-        before: list[pulumi.Resource] = []
-        for wish in wishes:
-            opts = ResourceOptions(
-                delete_before_replace=True if wish.first else None,
-                depends_on=before[-1:] if wish.after else None,
-            )
-            made = self._declare_one(wish, users, opts)
-            if isinstance(made, aws.iam.User):
-                users.append(made)
-            if made is not None:
-                before.append(made)
-        pulumi.export("names", [user.name for user in users])
-
-    def _declare_one(
-        self, wish: Wish, users: list[aws.iam.User], opts: ResourceOptions
-    ) -> pulumi.Resource | None:
-        tags = {"version": str(wish.version)}
-        name = f"{self.prefix}-{wish.name}"
-        if wish.kind == "user":
-            return aws.iam.User(wish.name, name=f"{name}-{wish.place}", tags=tags, opts=opts)
-        if not users:
-            return None
-        user = users[wish.place % len(users)].name
-        if wish.kind == "key":
-            status = "Inactive" if wish.version else "Active"
-            return aws.iam.AccessKey(wish.name, user=user, status=status, opts=opts)
-        policy = _policy(wish.version)
-        return aws.iam.UserPolicy(wish.name, user=user, name=name, policy=policy, opts=opts)
 
     def recorded(self) -> Snapshot:
         """The checkpoint; it must be valid at any time."""
@@ -382,6 +350,40 @@ class World:
             "timestamp": datetime.now(UTC).isoformat(),
         }
         (folder / "00000000-0000-4000-8000-000000000000.json").write_text(json.dumps(owner))
+
+
+def declare(prefix: str, wishes: Sequence[Wish]) -> None:
+    """The program; ``prefix`` begins all names in AWS."""
+    users: list[aws.iam.User] = []
+    before: list[pulumi.Resource] = []
+    for wish in wishes:
+        opts = ResourceOptions(
+            delete_before_replace=True if wish.first else None,
+            depends_on=before[-1:] if wish.after else None,
+        )
+        made = _declare_one(prefix, wish, users, opts)
+        if isinstance(made, aws.iam.User):
+            users.append(made)
+        if made is not None:
+            before.append(made)
+    pulumi.export("names", [user.name for user in users])
+
+
+def _declare_one(
+    prefix: str, wish: Wish, users: list[aws.iam.User], opts: ResourceOptions
+) -> pulumi.Resource | None:
+    tags = {"version": str(wish.version)}
+    name = f"{prefix}-{wish.name}"
+    if wish.kind == "user":
+        return aws.iam.User(wish.name, name=f"{name}-{wish.place}", tags=tags, opts=opts)
+    if not users:
+        return None
+    user = users[wish.place % len(users)].name
+    if wish.kind == "key":
+        status = "Inactive" if wish.version else "Active"
+        return aws.iam.AccessKey(wish.name, user=user, status=status, opts=opts)
+    policy = _policy(wish.version)
+    return aws.iam.UserPolicy(wish.name, user=user, name=name, policy=policy, opts=opts)
 
 
 def _policy(version: int) -> str:

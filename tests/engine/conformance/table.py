@@ -27,6 +27,8 @@ PARTLY = {
     "test_output_lines": "one line an act; no tree, no diff",
 }
 """What a test does not show of its feature on the embedded engine."""
+TRIED = ("test_the_official_program_knows", "test_the_official_program_takes")
+"""Tests whose parameter is the feature: what only the official program has."""
 YES, NO, UNTRIED = "yes", "no", "not tried"
 
 
@@ -41,11 +43,11 @@ def features() -> dict[str, str]:
     return found
 
 
-def refused() -> list[str]:
-    """What the embedded engine refuses by name."""
-    return [f"`pulumi {name}`" for name in VERBS] + [
-        f"`{name}`" if "_" in name else name for name in PROGRAMS
-    ]
+def refused() -> dict[str, str]:
+    """What the embedded engine refuses by name: the test's parameter, and how it is told."""
+    return {name: f"`pulumi {name}`" for name in VERBS} | {
+        name: name if " " in name else f"`{name}`" for name in PROGRAMS
+    }
 
 
 def rows(embedded: Mapping[str, str], official: Mapping[str, str]) -> Iterator[str]:
@@ -57,8 +59,8 @@ def rows(embedded: Mapping[str, str], official: Mapping[str, str]) -> Iterator[s
         if ours == YES and test in PARTLY:
             ours = f"partly: {PARTLY[test]}"
         yield f"| {feature} | {ours} | {official.get(test, UNTRIED)} |"
-    for what in refused():
-        yield f"| {what} | no, refused by name | documented |"
+    for name, what in refused().items():
+        yield f"| {what} | no, refused by name | {official.get(name, UNTRIED)} |"
 
 
 class Results:
@@ -73,6 +75,8 @@ class Results:
         engine = "official" if "official" in parameters else "embedded"
         if report.skipped or report.when != "call":
             return
+        if name in TRIED:
+            name = parameters.removesuffix("]").removesuffix("-official")
         known = self.of[engine].get(name, YES)
         self.of[engine][name] = known if report.passed and known == YES else NO
 
@@ -82,7 +86,8 @@ def recorded_official(document: str) -> dict[str, str]:
     cells = {
         match[1]: match[2] for match in re.finditer(r"^\| (.*) \| .* \| (.*) \|$", document, re.M)
     }
-    return {test: cells[feature] for test, feature in features().items() if feature in cells}
+    named = {**features(), **refused()}
+    return {name: cells[what] for name, what in named.items() if what in cells}
 
 
 def replaced(document: str, table: str) -> str:
@@ -98,7 +103,8 @@ def main() -> int:
     document = DOCUMENT.read_text(encoding="utf-8")
     official = {**recorded_official(document)}
     if official_version() is not None:
-        official = {test: results.of["official"].get(test, UNTRIED) for test in features()}
+        tried = {**features(), **refused()}
+        official = {name: results.of["official"].get(name, UNTRIED) for name in tried}
     table = "\n".join(rows(results.of["embedded"], official))
     DOCUMENT.write_text(replaced(document, table), encoding="utf-8")
     return int(status)
