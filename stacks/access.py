@@ -12,6 +12,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from engine.aws.clients import Clients
+from engine.aws.failures import UNREACHABLE, is_unreached
+from engine.aws.settling import Settling
 from engine.provider import ProviderError
 from stacks.client import TAG_CLIENT, AreaInputs
 from stacks.clients import acting_with_key, clients_for
@@ -60,8 +62,18 @@ class AreaAccess:
         return clients_for(self._environment).iam
 
     @property
+    def iam(self) -> Any:
+        """IAM, for what is about no one area."""
+        return self._iam
+
+    @property
     def _s3(self) -> Any:
         return clients_for(self._environment).s3()
+
+    @property
+    def settling(self) -> Settling:
+        """Return how long IAM may take to know what was made or deleted."""
+        return clients_for(self._environment).settling
 
     def owner_of(self, user_name: str) -> str | None:
         """Return the client id in the user's tag, "" for a user without it, None for no user."""
@@ -96,25 +108,47 @@ class AreaAccess:
             ids = self.key_ids(area.user_name)
             if self.owner_of(area.user_name) != area.client_id:
                 ids = [key_id for key_id in ids if key_id in known_key_ids]
-            for key_id in ids:
-                self._unless_gone(
-                    self._iam.update_access_key,
-                    UserName=area.user_name,
-                    AccessKeyId=key_id,
-                    Status="Inactive",
-                )
-        return KeyOff(area.user_name, tuple(ids))
+            # One that was made just now may not be listed yet.
+            ids += [key_id for key_id in known_key_ids if key_id not in ids]
+            off = [key_id for key_id in ids if self._switch_off(area.user_name, key_id)]
+        return KeyOff(area.user_name, tuple(off))
+
+    def _switch_off(self, user_name: str, key_id: str) -> bool:
+        return self._unless_gone(
+            self._iam.update_access_key,
+            UserName=user_name,
+            AccessKeyId=key_id,
+            Status="Inactive",
+        )
 
     def delete_key(self, user_name: str, key_id: str) -> None:
         """Delete one access key; one that is gone is fine."""
         self._unless_gone(self._iam.delete_access_key, UserName=user_name, AccessKeyId=key_id)
 
+    def remove_policy(self, user_name: str, policy: str) -> None:
+        """Take one policy from a user: an inline one by its name, an attached one by its ARN."""
+        if policy.startswith("arn:"):
+            self._unless_gone(self._iam.detach_user_policy, UserName=user_name, PolicyArn=policy)
+        else:
+            self._unless_gone(self._iam.delete_user_policy, UserName=user_name, PolicyName=policy)
+
     def delete_user(self, area: AreaInputs) -> None:
-        """Delete the area's user with all that hangs on it."""
-        for key_id in self.key_ids(area.user_name):
-            self.delete_key(area.user_name, key_id)
-        self.strip_user(area, keep_own=False)
-        self._unless_gone(self._iam.delete_user, UserName=area.user_name)
+        """Delete the area's user with all that hangs on it, and wait until it is gone.
+
+        IAM may refuse for a while for keys and policies that are gone already, and may still tell
+        of a user that is.
+        """
+        for last in self.settling.looks():
+            for key_id in self.key_ids(area.user_name):
+                self.delete_key(area.user_name, key_id)
+            self.strip_user(area, keep_own=False)
+            try:
+                self._unless_gone(self._iam.delete_user, UserName=area.user_name)
+            except self._iam.exceptions.DeleteConflictException:
+                if last:
+                    raise
+            if last or self.owner_of(area.user_name) is None:
+                return
 
     def strip_user(self, area: AreaInputs, *, keep_own: bool = True) -> None:
         """Take away what someone added to the user by hand and what would stop its deletion.
@@ -177,16 +211,26 @@ class AreaAccess:
             raise
 
     @staticmethod
-    def _unless_gone(call: Callable[..., Any], **arguments: str) -> None:
+    def _unless_gone(call: Callable[..., Any], **arguments: str) -> bool:
+        """Call, and tell whether there was something to act upon."""
         try:
             call(**arguments)
         except ClientError as error:
             if not is_gone(error):
                 raise
+            return False
+        return True
 
 
 class KeyNotProven(StackError):
-    """A new key was made and did not work within the time allowed."""
+    """A new key was made and did not work within the time allowed.
+
+    `not_yet`: AWS answered as it does while a key is not known everywhere yet.
+    """
+
+    @property
+    def not_yet(self) -> bool:
+        return self.failure.code in _NOT_YET
 
 
 def prove_key(
@@ -239,4 +283,5 @@ class told:  # noqa: N801 - reads as a statement: `with told(slug):`
         if isinstance(error, ProviderError):
             raise StackError(self.stack, Failure(error.code, str(error))) from error
         if isinstance(error, BotoCoreError):
-            raise StackError(self.stack, Failure("AwsUnreachable", str(error))) from error
+            code = UNREACHABLE if is_unreached(error) else type(error).__name__
+            raise StackError(self.stack, Failure(code, str(error))) from error

@@ -3,7 +3,7 @@
 Blocking calls, safe from many threads. Open, close and rollback share one teardown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,11 @@ from stacks.automation import Stacks
 from stacks.client import AreaInputs, ClientProgram
 from stacks.clients import clients_for
 from stacks.events import Drift, OnProgress, PlannedChange, ignore_progress
-from stacks.failures import Failure, StackError
+from stacks.forgetting import forget_copies, forget_in_state
 from stacks.foundation import GROUP_POLICY
-from stacks.recovery import Recovered, recover
+from stacks.recovery import Recovered, known_key_ids, recover, update_and_recover
+from stacks.stopping import ShouldStop
+from stacks.suspension import AccessSwitch
 
 
 @dataclass(frozen=True)
@@ -61,29 +63,45 @@ class Areas:
         self.group = group
         self.environment = stacks.backend.environment
         self.access = AreaAccess(self.environment)
+        self.switch = AccessSwitch(self.environment)
         self._account: str | None = None
 
     def account(self) -> str:
         """Return the AWS account's 12 digits; raises `StackError` when AWS does not tell."""
         if self._account is None:
-            problems: list[str] = []
-            _, self._account = self._identity(problems)
-            if self._account is None:
-                raise StackError(self.bucket, Failure("AwsUnreachable", " ".join(problems)))
+            with told(self.bucket):
+                identity: Any = clients_for(self.environment).sts.get_caller_identity()
+            self._account = str(identity["Account"])
         return self._account
 
-    def open(self, area: AreaInputs, on_progress: OnProgress = ignore_progress) -> OpenedArea:
-        """Make AWS what the area says: recovery first, then ``up``. Raises `StackError`."""
-        with told(area.slug):
-            recovered = recover(self.stacks, self.access, area)
-        outputs = self.stacks.up(ClientProgram(area), on_progress)
+    def open(
+        self,
+        area: AreaInputs,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> OpenedArea:
+        """Make AWS what the area says: recovery first, then ``up``. Raises `StackError`.
+
+        ``should_stop`` as for `Stacks.up`.
+        """
+        recovered, outputs = update_and_recover(
+            lambda: self._recover(area),
+            lambda: self.stacks.up(ClientProgram(area), on_progress, should_stop=should_stop),
+            self.access,
+        )
         ids: Mapping[str, str] = outputs.plain["access_key_ids"]
         secrets: Mapping[str, str] = outputs.secrets["access_key_secrets"]
         keys = tuple(
-            IssuedKey(key.generation, ids[str(key.generation)], secrets[str(key.generation)])
+            # A secret that was forgotten on purpose is None in the state.
+            IssuedKey(key.generation, ids[str(key.generation)], secrets[str(key.generation)] or "")
             for key in area.keys
         )
         return OpenedArea(keys, outputs.plain, recovered)
+
+    def _recover(self, area: AreaInputs) -> Recovered:
+        with told(area.slug):
+            return recover(self.stacks, self.access, area)
 
     def prove(
         self, area: AreaInputs, access_key_id: str, secret_access_key: str, *, timeout: float = 60.0
@@ -96,22 +114,46 @@ class Areas:
         """Make every key of the area inactive by direct calls; raises `StackError`."""
         return self.access.key_off(area, known_key_ids)
 
-    def close(self, area: AreaInputs, on_progress: OnProgress = ignore_progress) -> Recovered:
+    def close(
+        self,
+        area: AreaInputs,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> Recovered:
         """Take the area away: what is half-made or added by hand first, then all of it.
 
         The client's objects stay. Closing what is gone already is success. The caller switches
-        the keys off before, by `key_off`.
+        the keys off before, by `key_off`. ``should_stop`` as for `Stacks.destroy`.
         """
         with told(area.slug):
             recovered = recover(self.stacks, self.access, area, closing=True)
             if recovered.user_is_ours:
                 self.access.strip_user(area)
-        self.stacks.destroy(ClientProgram(area), on_progress)
+        self.stacks.destroy(ClientProgram(area), on_progress, should_stop=should_stop)
         return recovered
 
     def remaining(self, area: AreaInputs) -> Remaining:
         """Count what still lies under the area's prefix."""
         return self.access.remaining(area)
+
+    def key_ids(self, area: AreaInputs) -> set[str]:
+        """Return the ids of the keys that the area's stack knows; none without a stack."""
+        with told(area.slug):
+            return known_key_ids(self.stacks, area)
+
+    def refresh(
+        self,
+        area: AreaInputs,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Drift]:
+        """Make the area's stack what AWS holds and return what had drifted; AWS is left as it is
+        but for what was half-made. ``should_stop`` as for `Stacks.up`. Raises `StackError`.
+        """
+        self._recover(area)
+        return self.stacks.refresh(ClientProgram(area), on_progress, should_stop=should_stop)
 
     def preview_open(self, area: AreaInputs) -> list[PlannedChange]:
         """Return what opening would do, resource by resource."""
@@ -128,6 +170,20 @@ class Areas:
     def user_count(self) -> int:
         """Return how many IAM users the account holds."""
         return self.access.user_count()
+
+    def forget_secrets(self, area: AreaInputs, generations: Collection[int]) -> None:
+        """Forget the secrets of these keys in the stack, its backups and its history (PB-13).
+
+        The keys go on working. Safe to run again. Raises `StackError`.
+        """
+        forget_in_state(self.stacks, area, generations)
+        # Writes the stack's outputs anew, without them.
+        self.stacks.up(ClientProgram(area))
+        forget_copies(self.stacks, area)
+
+    def answers(self) -> bool:
+        """Tell whether AWS answers the service's credentials, with one cheap call."""
+        return self._identity([])[0] is not None
 
     def readiness(self) -> AreasReadiness:
         """Look at identity and foundation; never raises for what it reports."""

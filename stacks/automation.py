@@ -5,6 +5,7 @@ and gets plain values, or a `StackError` with one code and one sentence.
 """
 
 import os
+import re
 import shutil
 import threading
 import uuid
@@ -18,7 +19,9 @@ from pulumi import automation as auto
 from pulumi.automation import errors as auto_errors
 from pulumi.automation import events as auto_events
 
-from engine.command import AssistedCommand, EmbeddedCommand
+from engine.command import EmbeddedCommand
+from engine.official import AssistedCommand
+from engine.stopping import STOPPED
 from stacks.events import (
     Drift,
     EventLog,
@@ -27,10 +30,15 @@ from stacks.events import (
     ResourceProgress,
     ignore_progress,
 )
-from stacks.failures import LOCKED, Failure, StackError, classify
+from stacks.failures import LOCKED, Failure, StackError, cancelled, classify, code_in
+from stacks.stopping import NEVER, ShouldStop, Stop
 
 EngineKind = Literal["embedded", "official"]
 EngineSetting = Literal["auto", "embedded", "official"]
+AWS_PLUGIN = "pulumi-resource-aws"
+"""The name under which the official program looks for its AWS plugin on PATH."""
+_PREVIEW = re.compile(r"preview-[0-9a-f]{32}")
+"""Name of the stack that stands in while something not there yet is previewed."""
 
 
 class Program(Protocol):
@@ -41,6 +49,17 @@ class Program(Protocol):
 
     def __call__(self) -> None:
         """Declare the resources."""
+
+
+@dataclass
+class _Nothing:
+    """A program that declares nothing: for questions about a whole project."""
+
+    project_name: str
+    stack_name: str = "none"
+
+    def __call__(self) -> None:
+        """Declare nothing."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,14 @@ def official_program() -> Path | None:
 
 
 def official_aws_plugin(environment: Mapping[str, str]) -> Path | None:
-    """Return the folder of an installed AWS plugin of the official program, if there is one."""
+    """Return the AWS plugin that the official program would use, if there is one.
+
+    That is `pulumi-resource-aws` on PATH, as the program itself prefers it (Pulumi's own, or ours:
+    a link to `handover-resource-aws`), else the newest of those that it has installed.
+    """
+    on_path = shutil.which(AWS_PLUGIN)
+    if on_path:
+        return Path(on_path)
     home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
     found = sorted((home / "plugins").glob("resource-aws-v*"))
     return next((folder for folder in reversed(found) if folder.is_dir()), None)
@@ -127,7 +153,7 @@ class Stacks:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._variables = backend.variables()
-        self._official: auto.PulumiCommand | None = None
+        self._official: AssistedCommand | None = None
         self._setup = threading.Lock()
 
     @property
@@ -141,10 +167,20 @@ class Stacks:
         command = EmbeddedCommand() if embedded else self._official_command()
         return str(command.version)
 
-    def up(self, program: Program, on_progress: OnProgress = ignore_progress) -> StackOutputs:
-        """Make AWS what the program says and return the outputs; raises `StackError`."""
+    def up(
+        self,
+        program: Program,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> StackOutputs:
+        """Make AWS what the program says and return the outputs; raises `StackError`.
+
+        ``should_stop`` is asked again and again, from any thread; once it says True, what runs is
+        finished and recorded, nothing further is begun, and the error's code is `CANCELLED`.
+        """
         log = EventLog(on_progress)
-        with self._run(program, log) as stack:
+        with self._run(program, log, stop=Stop(should_stop)) as stack:
             result = stack.up(
                 on_event=self._listener(log),
                 parallel=self.backend.parallel,
@@ -189,12 +225,45 @@ class Stacks:
             stack.preview_refresh(on_event=self._listener(log), color="never")
         return log.drift()
 
-    def destroy(self, program: Program, on_progress: OnProgress = ignore_progress) -> None:
-        """Remove from AWS all that the stack holds, then the stack; no stack is success."""
+    def refresh(
+        self,
+        program: Program,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Drift]:
+        """Make the state what AWS holds, drop pending creations, and return what had drifted.
+
+        What was half-made has to be deleted before, by recovery: it is forgotten here.
+        ``should_stop`` as for `up`. Raises `StackError`.
+        """
+        if not self.exists(program):
+            return []
+        log = EventLog(on_progress)
+        with self._run(program, log, stop=Stop(should_stop)) as stack:
+            stack.refresh(
+                on_event=self._listener(log),
+                parallel=self.backend.parallel,
+                clear_pending_creates=True,
+                color="never",
+            )
+        return log.drift()
+
+    def destroy(
+        self,
+        program: Program,
+        on_progress: OnProgress = ignore_progress,
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        """Remove from AWS all that the stack holds, then the stack; no stack is success.
+
+        ``should_stop`` as for `up`: a stack that was stopped halfway is kept. Raises `StackError`.
+        """
         if not self.exists(program):
             return
         log = EventLog(on_progress)
-        with self._run(program, log) as stack:
+        with self._run(program, log, stop=Stop(should_stop)) as stack:
             stack.destroy(
                 on_event=self._listener(log),
                 parallel=self.backend.parallel,
@@ -212,6 +281,15 @@ class Stacks:
                 return False
             return True
 
+    def names(self, project: str) -> list[str]:
+        """Return the names of the project's stacks, those of previews under way aside."""
+        program, log = _Nothing(project), EventLog()
+        with self._translated(program, log):
+            found = self._workspace(program, log).list_stacks()
+        # The official program tells full names, organization/project/stack, from elsewhere.
+        names = (stack.name.rsplit("/", 1)[-1] for stack in found)
+        return [name for name in names if not _PREVIEW.fullmatch(name)]
+
     def export(self, program: Program) -> Deployment | None:
         """Return the stack's state, or None when there is no such stack."""
         if not self.exists(program):
@@ -227,10 +305,16 @@ class Stacks:
 
     @contextmanager
     def _run(
-        self, program: Program, log: EventLog, name: str | None = None
+        self,
+        program: Program,
+        log: EventLog,
+        name: str | None = None,
+        stop: Stop = NEVER,
     ) -> Iterator[auto.Stack]:
-        with self._translated(program, log):
-            workspace = self._workspace(program, log)
+        if stop():
+            raise StackError(program.stack_name, cancelled())
+        with self._translated(program, log, stop):
+            workspace = self._workspace(program, log, stop)
             yield auto.Stack.create_or_select(name or program.stack_name, workspace)
 
     def _listener(self, log: EventLog) -> Callable[[auto_events.EngineEvent], None] | None:
@@ -238,7 +322,7 @@ class Stacks:
         return log_listener(log) if self.engine == "official" else None
 
     @contextmanager
-    def _translated(self, program: Program, log: EventLog) -> Iterator[None]:
+    def _translated(self, program: Program, log: EventLog, stop: Stop = NEVER) -> Iterator[None]:
         try:
             yield
         except auto_errors.ConcurrentUpdateError as error:
@@ -247,10 +331,17 @@ class Stacks:
         except auto_errors.StackNotFoundError:
             raise
         except auto_errors.CommandError as error:
+            if stop.asked and not any(code_in(text) for _, text in log.errors):
+                raise StackError(program.stack_name, _cancelled(log)) from error
             diagnostics = log.errors or [("", _last_words(error))]
             raise StackError(program.stack_name, classify(diagnostics)) from error
+        except OSError as error:
+            # The Automation API's own scratch files.
+            raise StackError(program.stack_name, classify([("", str(error))])) from error
 
-    def _workspace(self, program: Program, log: EventLog) -> auto.LocalWorkspace:
+    def _workspace(
+        self, program: Program, log: EventLog, stop: Stop = NEVER
+    ) -> auto.LocalWorkspace:
         """Return the program's workspace.
 
         The embedded engine is given program and listener directly: the Automation API would serve
@@ -263,13 +354,14 @@ class Stacks:
             env_vars=self._variables,
             secrets_provider=self.backend.secrets_provider,
             pulumi_command=(
-                EmbeddedCommand(program=program, on_event=_raw_listener(log))
+                EmbeddedCommand(program=program, on_event=_raw_listener(log), should_stop=stop)
                 if embedded
-                else self._official_command()
+                # Before its first event the program may not have begun to listen for interrupts.
+                else self._official_command().stopping(lambda: log.begun and stop())
             ),
         )
 
-    def _official_command(self) -> auto.PulumiCommand:
+    def _official_command(self) -> AssistedCommand:
         with self._setup:
             if self._official is None:
                 self._official = AssistedCommand()
@@ -299,6 +391,12 @@ def _outputs(outputs: auto.OutputMap) -> StackOutputs:
     )
 
 
+def _cancelled(log: EventLog) -> Failure:
+    before = [urn for urn, text in log.errors if text.startswith(STOPPED)]
+    done = [progress.urn for progress in log.progress if progress.phase == "done"]
+    return cancelled(before="".join(before[:1]), after="".join(done[-1:]))
+
+
 def _last_words(error: auto_errors.CommandError) -> str:
     lines = [line for line in str(error).splitlines() if "error:" in line]
     return lines[-1].split("error:", 1)[1].strip() if lines else "The engine reported an error."
@@ -314,6 +412,7 @@ def log_listener(log: EventLog) -> Callable[[auto_events.EngineEvent], None]:
     """Return a listener that turns engine events into the log's entries."""
 
     def listen(event: auto_events.EngineEvent) -> None:
+        log.begun = True
         if event.resource_pre_event:
             log.add(_progress("started", event.resource_pre_event.metadata))
         elif event.res_outputs_event:

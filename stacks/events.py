@@ -66,6 +66,8 @@ class EventLog:
     on_progress: OnProgress = ignore_progress
     progress: list[ResourceProgress] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
+    begun: bool = False
+    """Whether the engine told of anything yet."""
 
     def add(self, progress: ResourceProgress) -> None:
         """Keep one resource event and tell the listener."""

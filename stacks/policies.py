@@ -17,6 +17,10 @@ INLINE_POLICY_LIMIT = 2048
 """Characters, white space aside, that all inline policies of one user may have together (AWS)."""
 
 
+SUSPENSION_POLICY = "handover-suspended"
+"""Name of the inline policy that denies a suspended client's user everything."""
+
+
 class PolicyTooLong(ValueError):
     """The policy is longer than AWS permits for the inline policies of one user."""
 
@@ -40,15 +44,19 @@ def area_policy(profile: str, *, bucket: str, slug: str, region: str) -> Policy:
     """Return the inline user policy that limits a client to its prefix (SP-23, SP-24, PB-17).
 
     ``profile`` is one of `PROFILES`. Raises `KeyError` for another name and `PolicyTooLong` when
-    bucket and slug together make it longer than AWS accepts.
+    bucket and slug together make it longer than AWS accepts beside `suspension_denial`.
     """
     policy: Policy = {
         "Version": POLICY_VERSION,
         "Statement": PROFILES[profile](bucket_arn(bucket, region), slug),
     }
-    if len("".join(compact(policy).split())) > INLINE_POLICY_LIMIT:
+    if _size(policy) + _size(suspension_denial()) > INLINE_POLICY_LIMIT:
         raise PolicyTooLong(f"The {profile} policy of {slug} is over {INLINE_POLICY_LIMIT} bytes.")
     return policy
+
+
+def _size(policy: Policy) -> int:
+    return len("".join(compact(policy).split()))
 
 
 def _allow(actions: list[str], resource: str, condition: dict[str, Any] | None = None) -> Statement:
@@ -161,6 +169,17 @@ def boundary_policy(bucket: str, region: str) -> Policy:
                 f"{arn}/*",
             ),
         ],
+    }
+
+
+def suspension_denial() -> Policy:
+    """Return the inline policy that ends all access of a suspended client's user (RX-22).
+
+    An explicit denial overrides whatever permits, and reaches keys that are made after it.
+    """
+    return {
+        "Version": POLICY_VERSION,
+        "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}],
     }
 
 

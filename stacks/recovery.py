@@ -6,17 +6,28 @@ or makes a second key. So what is half-made and ours is deleted and the entries 
 nothing is ever adopted, and what does not carry our tag is never touched.
 """
 
+import itertools
+import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stacks.access import AreaAccess
 from stacks.automation import Deployment, Stacks
 from stacks.client import AreaInputs, ClientProgram
-from stacks.failures import CollisionError, Failure
+from stacks.failures import CollisionError, Failure, StackError
 
 _USER = "aws:iam/user:User"
 _KEY = "aws:iam/accessKey:AccessKey"
 _OBJECTS = ("aws:s3/bucketObjectv2:BucketObjectv2", "aws:s3/bucketObject:BucketObject")
 _BEGUN = ("creating", "importing")
+
+RECOVERIES = 3
+"""How often an update that failed half-way is put right and tried again at once."""
+
+Outcome = TypeVar("Outcome")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,32 @@ class Recovered:
 
     actions: tuple[str, ...] = ()
     user_is_ours: bool = False
+
+
+def update_and_recover(
+    recover_now: Callable[[], Recovered], update: Callable[[], Outcome], access: AreaAccess
+) -> tuple[Recovered, Outcome]:
+    """Recover and update; again where a lost answer made the update fail and recovery found why.
+
+    A creation whose answer is lost, asked for again, collides with what the first one made.
+    Recovery tells that from a stranger's by our tag: it deletes ours, and raises `CollisionError`
+    for a stranger's. A name may also be taken, for some seconds, by what was deleted just before.
+    """
+    recovered, deadline = recover_now(), time.monotonic() + access.settling.patience
+    for attempt in itertools.count(1):
+        try:
+            return recovered, update()
+        except StackError as error:
+            taken = error.failure.code == "EntityAlreadyExists"
+            if not (taken or error.failure.transient):
+                raise
+            found = recover_now()
+            helped = bool(found.actions) and attempt <= RECOVERIES
+            if not helped and not (taken and time.monotonic() < deadline):
+                raise
+            recovered = Recovered(recovered.actions + found.actions, found.user_is_ours)
+        time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311  # jitter
+    raise AssertionError("unreachable: the loop has no end")
 
 
 def recover(
@@ -38,7 +75,7 @@ def recover(
     program = ClientProgram(area)
     state = stacks.export(program)
     actions: list[str] = []
-    owner = access.owner_of(area.user_name)
+    owner = _owner(access, area, state)
     # A user that the stack made stays ours even when someone took our tag away.
     made_by_stack = state is not None and _holds(state, _USER)
     ours = owner is not None and (owner == area.client_id or made_by_stack)
@@ -51,6 +88,12 @@ def recover(
         stacks.import_(program, state.without_pending_operations())
         actions.append("cleared pending operations of the stack")
     return Recovered(tuple(actions), user_is_ours=ours)
+
+
+def known_key_ids(stacks: Stacks, area: AreaInputs) -> set[str]:
+    """Return the ids of the keys that the area's stack knows; none without a stack."""
+    state = stacks.export(ClientProgram(area))
+    return _key_ids(state) if state is not None else set()
 
 
 def _collision(area: AreaInputs) -> CollisionError:
@@ -66,23 +109,52 @@ def _recover_user(access: AreaAccess, area: AreaInputs, state: Deployment | None
     if state is None or not _holds(state, _USER):
         access.delete_user(area)
         return [f"deleted the half-made user {area.user_name}"]
-    known = {resource.get("id") for resource in state.resources() if resource["type"] == _KEY}
-    unknown = [key_id for key_id in access.key_ids(area.user_name) if key_id not in known]
+    known = _key_ids(state)
+    unknown = _sought(
+        access,
+        lambda: [key_id for key_id in access.key_ids(area.user_name) if key_id not in known],
+        patiently=_begun(state, _KEY),
+    )
     for key_id in unknown:
         access.delete_key(area.user_name, key_id)
     return [f"deleted the key {key_id}, which no record knows" for key_id in unknown]
 
 
 def _recover_objects(access: AreaAccess, area: AreaInputs, state: Deployment) -> list[str]:
-    begun = [
-        operation["resource"]
-        for operation in state.pending_operations()
-        if operation.get("type") in _BEGUN
-    ]
-    if not any(resource["type"] in _OBJECTS for resource in begun):
+    if not _begun(state, *_OBJECTS):
         return []
     access.delete_placeholder(area)
     return [f"deleted the half-made placeholder {area.placeholder_key}"]
+
+
+def _owner(access: AreaAccess, area: AreaInputs, state: Deployment | None) -> str | None:
+    found = _sought(
+        access,
+        lambda: [it for it in [access.owner_of(area.user_name)] if it is not None],
+        patiently=state is not None and _begun(state, _USER),
+    )
+    return found[0] if found else None
+
+
+def _sought(access: AreaAccess, look: Callable[[], list[Found]], *, patiently: bool) -> list[Found]:
+    """Look, and again where something may have been made so lately that IAM does not tell yet."""
+    for last in access.settling.looks():
+        found = look()
+        if found or last or not patiently:
+            return found
+    raise AssertionError("unreachable: the last look returns")
+
+
+def _begun(state: Deployment, *types: str) -> bool:
+    return any(
+        operation.get("type") in _BEGUN and operation["resource"]["type"] in types
+        for operation in state.pending_operations()
+    )
+
+
+def _key_ids(state: Deployment) -> set[str]:
+    keys = [resource for resource in state.resources() if resource["type"] == _KEY]
+    return {str(key["id"]) for key in keys if key.get("id")}
 
 
 def _holds(state: Deployment, type_: str) -> bool:

@@ -13,6 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.configprovider import ConstantProvider
 
+from engine.aws.settling import Settling
 from engine.provider import ProviderError
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 ALLOWANCE = "HANDOVER_ALLOW_EMBEDDED_ON_AWS"
 SERVICES = ("iam", "s3", "sts")
+ANSWER_VARIABLE = "HANDOVER_AWS_ANSWER_SECONDS"
+SETTLE_VARIABLE = "HANDOVER_AWS_SETTLE_SECONDS"
+ATTEMPTS, ANSWER_SECONDS = 5, 20.0
+"""The budget of one call: so many attempts, each answered within so many seconds. Between them
+botocore's standard mode pauses at random up to 1, 2, 4 and 8 seconds, so that a call ends within
+two minutes; a quota that all calls of a client share stops retries earlier when most fail."""
+SETTLE_SECONDS, LOCAL_SETTLE_SECONDS = 30.0, 0.5
+"""How long IAM may take to know what was made; the local stand-in knows at once."""
 # What botocore would otherwise take from the process's own environment.
 VARIABLES = {
     "profile": "AWS_PROFILE",
@@ -42,6 +51,9 @@ class Settings:
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    attempts: int = ATTEMPTS
+    answer_seconds: float = ANSWER_SECONDS
+    settle_seconds: float = SETTLE_SECONDS
 
     @classmethod
     def of(cls, environment: Mapping[str, str], inputs: Mapping[str, Any]) -> Self:
@@ -72,7 +84,15 @@ class Settings:
             inputs.get("accessKey") or environment.get("AWS_ACCESS_KEY_ID") or None,
             inputs.get("secretKey") or environment.get("AWS_SECRET_ACCESS_KEY") or None,
             inputs.get("token") or environment.get("AWS_SESSION_TOKEN") or None,
+            answer_seconds=float(environment.get(ANSWER_VARIABLE) or ANSWER_SECONDS),
+            settle_seconds=_settle_seconds(environment, endpoints["iam"]),
         )
+
+
+def _settle_seconds(environment: Mapping[str, str], endpoint: str | None) -> float:
+    local = endpoint is not None and is_loopback(endpoint)
+    usual = LOCAL_SETTLE_SECONDS if local else SETTLE_SECONDS
+    return float(environment.get(SETTLE_VARIABLE) or usual)
 
 
 def refuse_real_aws(endpoints: Mapping[str, str | None]) -> None:
@@ -104,6 +124,7 @@ class Clients:
 
     def __init__(self, settings: Settings, session: boto3.Session | None = None) -> None:
         self.settings = settings
+        self.settling = Settling(settings.settle_seconds)
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str, bool], Any] = {}
         self._session = session
@@ -162,7 +183,11 @@ class Clients:
             aws_access_key_id=settings.access_key,
             aws_secret_access_key=settings.secret_key,
             aws_session_token=settings.token,
-            config=configuration(endpoint, retry=retry),
+            config=configuration(
+                endpoint,
+                attempts=settings.attempts if retry else 1,
+                answer_seconds=settings.answer_seconds,
+            ),
         )
 
     def _open_session(self) -> boto3.Session:
@@ -171,16 +196,18 @@ class Clients:
         return self._session
 
 
-def configuration(endpoint: str | None, *, retry: bool) -> Config:
+def configuration(
+    endpoint: str | None, *, attempts: int = ATTEMPTS, answer_seconds: float = ANSWER_SECONDS
+) -> Config:
     """botocore's settings: standard retries, a pool for many stacks at once, kept-alive."""
     local = endpoint is not None and is_loopback(endpoint)
     build: Any = Config  # the stubs lack ignore_configured_endpoint_urls
     config: Config = build(
-        retries={"mode": "standard", "total_max_attempts": 5 if retry else 1},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=64,
         tcp_keepalive=True,
-        connect_timeout=10,
-        read_timeout=60,
+        connect_timeout=min(10.0, answer_seconds),
+        read_timeout=answer_seconds,
         ignore_configured_endpoint_urls=True,
         # A proxy for the internet has no way to this machine's loopback.
         proxies={} if local else None,

@@ -18,6 +18,47 @@ CREDENTIALS = (
 )
 BUSY = "AWS asks to slow down or is out of order for the moment; the same request may work later"
 GONE = "it is gone from AWS or was never there; refresh the stack to see what AWS holds"
+UNREACHABLE = "AwsUnreachable"
+"""Code of a call that AWS did not answer at all, or whose answer was lost."""
+THROTTLED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "TooManyRequestsException",
+    }
+)
+"""Refusals for having called too often: the call was surely not carried out."""
+_IN_THE_WAY = frozenset(
+    {
+        "ConcurrentModification",
+        "EntityTemporarilyUnmodifiable",
+        "OperationAborted",
+        "PriorRequestNotComplete",
+    }
+)
+_OUT_OF_ORDER = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceFailure",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        # What botocore and HEAD requests tell where an answer has no code: the HTTP status.
+        "500",
+        "502",
+        "503",
+        "504",
+    }
+)
+TRANSIENT = THROTTLED | _IN_THE_WAY | _OUT_OF_ORDER | {UNREACHABLE}
+"""Codes of failures that pass by themselves: the same request may succeed later. The one list."""
 ADVICE = {
     "AccessDenied": "the credentials in use may not do this; have that action permitted to them",
     "AccessDeniedException": "the credentials in use may not do this; have it permitted to them",
@@ -40,29 +81,8 @@ ADVICE = {
     "ExpiredToken": CREDENTIALS,
     "UnrecognizedClientException": CREDENTIALS,
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it right",
-    "ConcurrentModification": BUSY,
-    "EntityTemporarilyUnmodifiable": BUSY,
-    "OperationAborted": BUSY,
-    "RequestLimitExceeded": BUSY,
-    "RequestTimeout": BUSY,
-    "SlowDown": BUSY,
-    "Throttling": BUSY,
-    "ThrottlingException": BUSY,
-    "TooManyRequestsException": BUSY,
-    "InternalError": BUSY,
-    "InternalFailure": BUSY,
-    "ServiceFailure": BUSY,
-    "ServiceUnavailable": BUSY,
+    **dict.fromkeys(TRANSIENT, BUSY),
 }
-THROTTLED = frozenset(
-    {
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
 
 
 def code_of(error: ClientError) -> str:
@@ -73,6 +93,17 @@ def code_of(error: ClientError) -> str:
 def status_of(error: ClientError) -> int:
     """The HTTP status of the refusal, 0 where there is none."""
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def _may_be_our_own(error: ClientError) -> bool:
+    """Whether what collides may have been made by an earlier attempt of the very same call."""
+    retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    return code_of(error) == "EntityAlreadyExists" and retries > 0
+
+
+def is_unreached(error: BotoCoreError) -> bool:
+    """Tell whether AWS was not reached or its answer was lost: nobody knows what it did."""
+    return isinstance(error, HTTPClientError | BotoConnectionError)
 
 
 def provider_error(
@@ -95,13 +126,17 @@ def provider_error(
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
             partial=partial,
         )
-    unreached = isinstance(error, HTTPClientError | BotoConnectionError)
+    if is_unreached(error):
+        sentence = f"AWS was not reached or did not answer ({UNREACHABLE}): {error}"
+        return ProviderError(
+            UNREACHABLE,
+            f"{subject}: {sentence}; see that the endpoint is up",
+            retryable=True,
+            partial=partial,
+        )
     return ProviderError(
         type(error).__name__,
-        f"{subject}: AWS was not reached or did not answer ({error}); see that the endpoint is up"
-        if unreached
-        else f"{subject}: the request could not be made: {error}",
-        retryable=unreached,
+        f"{subject}: the request could not be made: {error}",
         partial=partial,
     )
 
@@ -116,6 +151,6 @@ def _refusal(
         code,
         f"{subject}: AWS refused {error.operation_name}: {said} ({code})"
         + (f"; {advice}" if advice else ""),
-        retryable=advice == BUSY or status_of(error) >= 500,
+        retryable=advice == BUSY or status_of(error) >= 500 or _may_be_our_own(error),
         partial=partial,
     )

@@ -5,11 +5,12 @@ import hmac
 import random
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from typing_extensions import override
 
+from engine.aws.clients import ATTEMPTS
 from engine.aws.failures import THROTTLED, code_of
 from engine.aws.limits import choice, iam_name
 from engine.aws.resource import IncompleteError, Property, Resource, Schema
@@ -17,8 +18,6 @@ from engine.provider import Properties
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import AccessKeyTypeDef
-
-ATTEMPTS = 5
 
 
 class AccessKey(Resource):
@@ -44,6 +43,7 @@ class AccessKey(Resource):
         """One call; a second one if the key is to be inactive."""
         made = self._make(inputs["user"])
         id_, secret = made["AccessKeyId"], made["SecretAccessKey"]
+        self.clients.settling.made(id_)
         outputs = self.outputs(
             id_,
             inputs,
@@ -74,7 +74,8 @@ class AccessKey(Resource):
         actual = next((key for key in keys if key["AccessKeyId"] == id_), None)
         if actual is None:
             return None
-        recorded = {name: known.get(name) for name in self.computed}
+        # What the state does not hold, as a secret that was forgotten, is no difference either.
+        recorded = {name: known[name] for name in self.computed if name in known}
         recorded["createDate"] = _instant(actual["CreateDate"])
         return id_, self.outputs(id_, {"user": user, "status": actual["Status"]}, **recorded)
 
@@ -86,26 +87,38 @@ class AccessKey(Resource):
 
     @override
     def delete(self, id_: str, known: Properties) -> None:
-        """One call."""
-        try:
-            self.clients.iam.delete_access_key(UserName=known["user"], AccessKeyId=id_)
-        except self.clients.iam.exceptions.NoSuchEntityException:
+        """One call; for a key so new that IAM may not know it, until it does."""
+        settling = self.clients.settling
+        for last in settling.looks():
+            try:
+                self.clients.iam.delete_access_key(UserName=known["user"], AccessKeyId=id_)
+            except self.clients.iam.exceptions.NoSuchEntityException:
+                if not last and settling.is_new(id_):
+                    continue
+            settling.forget(id_)
             return
 
     def _make(self, user: str) -> "AccessKeyTypeDef":
         """Make a key, tried again only where AWS has surely made none: a retry mints a second."""
+        iam = self.clients.iam_once
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self.clients.iam_once.create_access_key(UserName=user)["AccessKey"]
+                made = self.clients.settling.known(lambda: iam.create_access_key(UserName=user))
+                return made["AccessKey"]
             except ClientError as error:
                 if code_of(error) not in THROTTLED or attempt == ATTEMPTS:
                     raise
-            time.sleep(random.uniform(0, 2**attempt / 4))  # noqa: S311  # jitter, no secret
+            except (EndpointConnectionError, ConnectTimeoutError):
+                if attempt == ATTEMPTS:
+                    raise
+            time.sleep(random.uniform(0, 2**attempt / 8))  # noqa: S311  # jitter, no secret
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _switch(self, user: str, id_: str, status: str) -> None:
-        self.clients.iam.update_access_key(
-            UserName=user, AccessKeyId=id_, Status="Active" if status == "Active" else "Inactive"
+        state: Literal["Active", "Inactive"] = "Active" if status == "Active" else "Inactive"
+        iam = self.clients.iam
+        self.clients.settling.known(
+            lambda: iam.update_access_key(UserName=user, AccessKeyId=id_, Status=state)
         )
 
 

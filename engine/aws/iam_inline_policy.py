@@ -95,7 +95,10 @@ class UserPolicy(InlinePolicy):
 
     @override
     def _put(self, owner: str, name: str, document: str) -> None:
-        self.clients.iam.put_user_policy(UserName=owner, PolicyName=name, PolicyDocument=document)
+        iam = self.clients.iam
+        self.clients.settling.known(
+            lambda: iam.put_user_policy(UserName=owner, PolicyName=name, PolicyDocument=document)
+        )
 
     @override
     def _get(self, owner: str, name: str) -> Any:

@@ -1,20 +1,14 @@
 """`aws.iam.User`."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from botocore.exceptions import ClientError
 from typing_extensions import override
 
 from engine.aws import tagging
-from engine.aws.failures import code_of
+from engine.aws.iam_user_belongings import GROUPS, RARE, USUAL, take_away
 from engine.aws.limits import flag, iam_name, iam_path, policy_arn, tags
 from engine.aws.resource import Property, Resource, Schema
 from engine.provider import Properties
-
-# AWS answers this where the entity is not there, and the local stand-in to operations it lacks:
-# in both cases there is nothing of that kind to take away.
-ABSENT = frozenset({"NoSuchEntity", "InvalidAction"})
 
 
 class User(Resource):
@@ -42,6 +36,7 @@ class User(Resource):
             optional["Tags"] = tagging.to_aws(wanted)
         name = inputs["name"]
         made = self.clients.iam.create_user(UserName=name, Path=inputs["path"], **optional)["User"]
+        self.clients.settling.made(name)
         return name, self._outputs(name, inputs, made["Arn"], made["UserId"])
 
     @override
@@ -85,19 +80,26 @@ class User(Resource):
 
         What the user has is looked for first, not only once AWS has refused: the local stand-in
         deletes a user with policies and groups, and would hand them to the next of that name.
+        Until it has settled, IAM may not know a new user, or refuse for what is gone already.
         """
-        for each in self._belongings if known.get("forceDestroy") else [self._groups]:
-            self._unless_absent(each, id_)
-        try:
-            self.clients.iam.delete_user(UserName=id_)
-        except self.clients.iam.exceptions.NoSuchEntityException:
+        force, settling = bool(known.get("forceDestroy")), self.clients.settling
+        for last in settling.looks():
+            try:
+                self._delete(id_, force=force)
+            except self.clients.iam.exceptions.NoSuchEntityException:
+                if not last and settling.is_new(id_):
+                    continue
+            except self.clients.iam.exceptions.DeleteConflictException:
+                if last or not force:
+                    raise
+                take_away(self.clients.iam, id_, RARE)
+                continue
+            settling.forget(id_)
             return
-        except self.clients.iam.exceptions.DeleteConflictException:
-            if not known.get("forceDestroy"):
-                raise
-            for rare in (self._ssh_keys, self._certificates, self._service_credentials):
-                self._unless_absent(rare, id_)
-            self.clients.iam.delete_user(UserName=id_)
+
+    def _delete(self, name: str, *, force: bool) -> None:
+        take_away(self.clients.iam, name, USUAL if force else GROUPS)
+        self.clients.iam.delete_user(UserName=name)
 
     def _outputs(self, name: str, inputs: Properties, arn: str, unique_id: str) -> Properties:
         return self.outputs(
@@ -111,73 +113,3 @@ class User(Resource):
             self.clients.iam.put_user_permissions_boundary(UserName=name, PermissionsBoundary=new)
         else:
             self.clients.iam.delete_user_permissions_boundary(UserName=name)
-
-    # What belongs to a user and keeps AWS from deleting it. Keys come first: access ends at once.
-
-    @property
-    def _belongings(self) -> Sequence[Callable[[str], None]]:
-        return (
-            self._keys,
-            self._login_profile,
-            self._groups,
-            self._inline_policies,
-            self._attached_policies,
-            self._mfa_devices,
-        )
-
-    @staticmethod
-    def _unless_absent(remove: Callable[[str], None], name: str) -> None:
-        try:
-            remove(name)
-        except ClientError as error:
-            if code_of(error) not in ABSENT:
-                raise
-
-    def _pages(self, operation: str, name: str, member: str) -> list[Any]:
-        paginator: Any = self.clients.iam.get_paginator(operation)  # type: ignore[call-overload]  # one of several operations
-        return [item for page in paginator.paginate(UserName=name) for item in page[member]]
-
-    def _keys(self, name: str) -> None:
-        for key in self._pages("list_access_keys", name, "AccessKeyMetadata"):
-            self.clients.iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
-
-    def _login_profile(self, name: str) -> None:
-        self.clients.iam.delete_login_profile(UserName=name)
-
-    def _groups(self, name: str) -> None:
-        for group in self._pages("list_groups_for_user", name, "Groups"):
-            self.clients.iam.remove_user_from_group(UserName=name, GroupName=group["GroupName"])
-
-    def _inline_policies(self, name: str) -> None:
-        for policy in self._pages("list_user_policies", name, "PolicyNames"):
-            self.clients.iam.delete_user_policy(UserName=name, PolicyName=policy)
-
-    def _attached_policies(self, name: str) -> None:
-        for policy in self._pages("list_attached_user_policies", name, "AttachedPolicies"):
-            self.clients.iam.detach_user_policy(UserName=name, PolicyArn=policy["PolicyArn"])
-
-    def _mfa_devices(self, name: str) -> None:
-        for device in self._pages("list_mfa_devices", name, "MFADevices"):
-            serial = device["SerialNumber"]
-            self.clients.iam.deactivate_mfa_device(UserName=name, SerialNumber=serial)
-            if ":mfa/" in serial:
-                self.clients.iam.delete_virtual_mfa_device(SerialNumber=serial)
-
-    def _ssh_keys(self, name: str) -> None:
-        for key in self._pages("list_ssh_public_keys", name, "SSHPublicKeys"):
-            self.clients.iam.delete_ssh_public_key(
-                UserName=name, SSHPublicKeyId=key["SSHPublicKeyId"]
-            )
-
-    def _certificates(self, name: str) -> None:
-        for certificate in self._pages("list_signing_certificates", name, "Certificates"):
-            self.clients.iam.delete_signing_certificate(
-                UserName=name, CertificateId=certificate["CertificateId"]
-            )
-
-    def _service_credentials(self, name: str) -> None:
-        listed = self.clients.iam.list_service_specific_credentials(UserName=name)
-        for credential in listed["ServiceSpecificCredentials"]:
-            self.clients.iam.delete_service_specific_credential(
-                UserName=name, ServiceSpecificCredentialId=credential["ServiceSpecificCredentialId"]
-            )

@@ -74,7 +74,8 @@ class UserGroupMembership(Resource):
             self._leave(known["user"], group)
 
     def _join(self, user: str, group: str) -> None:
-        self.clients.iam.add_user_to_group(UserName=user, GroupName=group)
+        iam = self.clients.iam
+        self.clients.settling.known(lambda: iam.add_user_to_group(UserName=user, GroupName=group))
 
     def _leave(self, user: str, group: str) -> None:
         try:

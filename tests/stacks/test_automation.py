@@ -10,7 +10,7 @@ import yaml
 from engine.localaws import LocalAws
 from stacks.__main__ import inputs_from_config
 from stacks.areas import Areas
-from stacks.automation import choose_engine
+from stacks.automation import choose_engine, official_aws_plugin
 from stacks.client import AreaInputs, ClientProgram, KeyGeneration
 from stacks.failures import UNKNOWN_CODE, classify, code_in
 from tests.stacks.conftest import NewArea
@@ -40,6 +40,20 @@ def test_auto_is_official_only_with_program_and_plugin(machine: Path) -> None:
     (machine / "home" / "plugins" / "resource-aws-v7.51.1").mkdir(parents=True)
     assert choose_engine("auto", environment) == "official"
     assert choose_engine("embedded", environment) == "embedded"
+
+
+def test_auto_takes_our_plugin_too(machine: Path) -> None:
+    """`pulumi-resource-aws` on PATH is what the official program itself prefers."""
+    install_program(machine)
+    environment = {"PULUMI_HOME": str(machine / "home")}
+    ours = machine / "bin" / "handover-resource-aws"
+    ours.write_text("#!/bin/sh\n")
+    link = machine / "bin" / "pulumi-resource-aws"
+    link.symlink_to(ours)
+    assert choose_engine("auto", environment) == "embedded", "it can't be run"
+    ours.chmod(0o755)
+    assert official_aws_plugin(environment) == link
+    assert choose_engine("auto", environment) == "official"
 
 
 def test_what_is_asked_for_by_name_is_used(machine: Path) -> None:

@@ -1,0 +1,270 @@
+"""Cutting a user's access by direct IAM calls, giving it back, and reading what AWS holds (RX-22).
+
+Nothing here waits for an engine, a stack or its lock. A cut is two things, each enough by itself:
+an explicit denial on the user, which reaches keys that are made a moment later too, and every key
+inactive, which outlasts a change of policies.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from botocore.exceptions import ClientError
+
+from stacks.access import error_code, is_gone, told
+from stacks.client import TAG_CLIENT
+from stacks.clients import hurried_clients_for
+from stacks.failures import Failure, StackError
+from stacks.policies import SUSPENSION_POLICY, compact, suspension_denial
+
+CONFIRMATION_SECONDS = 10.0
+"""How long AWS may take until it tells what it was told: IAM is eventually consistent."""
+UNCONFIRMED = "NotConfirmed"
+"""Code of a failure because AWS took the calls and does not show their effect yet."""
+_APPEARANCE_SECONDS = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_UNKNOWN_KEY = ("AccessDenied", "InvalidClientTokenId", "ValidationError")
+"""What AWS answers, besides NoSuchEntity, about a key that is none of this account's."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whose access is meant: a client's user, and the keys that our records say exist."""
+
+    client_id: str
+    slug: str
+    user_name: str
+    known_key_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeldKey:
+    """A key as AWS holds it; `active`: AWS accepts it."""
+
+    access_key_id: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class HeldAccess:
+    """The access of a user as AWS told it last.
+
+    `exists` is False where the user is gone or is a stranger's of the same name: then the client
+    has no access. `denied`: the denial is on the user.
+    """
+
+    user_name: str
+    exists: bool
+    denied: bool = False
+    keys: tuple[HeldKey, ...] = ()
+
+    @property
+    def cut(self) -> bool:
+        """Tell whether nobody can use any key of the user."""
+        return not self.exists or (self.denied and not any(key.active for key in self.keys))
+
+    def active_ids(self) -> set[str]:
+        """Return the ids of the keys that AWS accepts."""
+        return {key.access_key_id for key in self.keys if key.active}
+
+
+class AccessSwitch:
+    """Cuts the access of one user at a time, and gives it back; safe from many threads.
+
+    ``environment`` holds the AWS settings. Every method raises `StackError` when AWS refuses or
+    is away; each may be repeated, and carries on where the one before broke off.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    # Looked up at each use, as in `stacks.access`: a service that can't reach AWS has to start.
+    @property
+    def _iam(self) -> Any:
+        return hurried_clients_for(self._environment).iam
+
+    def look(self, target: Target) -> HeldAccess:
+        """Return the access that the target's user has.
+
+        A user that neither carries our tag nor holds a key of our records is a stranger's.
+        """
+        with told(target.slug):
+            return self._look(target)
+
+    def cut(self, target: Target) -> HeldAccess:
+        """Deny the user everything, make its keys inactive, and return what AWS confirms.
+
+        A user that is gone has no access, which is success.
+        """
+        with told(target.slug):
+            held = self._found(target)
+            if not held.exists:
+                return held
+            if not held.denied:
+                self._deny(target.user_name)
+            # A key that was made just now may not be listed yet.
+            listed = {key.access_key_id for key in held.keys}
+            for key_id in held.active_ids() | (set(target.known_key_ids) - listed):
+                self._switch(target.user_name, key_id, active=False)
+            return self._confirmed(target, lambda found: found.cut)
+
+    def lift(self, target: Target, wished_ids: Collection[str]) -> HeldAccess:
+        """Switch the keys of these ids on and take the denial away; return what AWS confirms.
+
+        Every other key stays as it is: the cut has made it inactive. The denial goes last.
+        """
+        with told(target.slug):
+            held = self._look(target)
+            if not held.exists:
+                return held
+            wished = set(wished_ids) & {key.access_key_id for key in held.keys}
+            for key_id in wished - held.active_ids():
+                self._switch(target.user_name, key_id, active=True)
+            if held.denied:
+                self._allow(target.user_name)
+            return self._confirmed(
+                target, lambda found: not found.denied and wished <= found.active_ids()
+            )
+
+    def keys_off(self, target: Target, key_ids: Collection[str]) -> HeldAccess:
+        """Make these keys inactive and leave all others as they are; return what AWS confirms."""
+        with told(target.slug):
+            held = self._look(target)
+            if not held.exists:
+                return held
+            off = {key.access_key_id for key in held.keys if not key.active}
+            for key_id in set(key_ids) - off:
+                self._switch(target.user_name, key_id, active=False)
+            return self._confirmed(target, lambda found: not found.active_ids() & set(key_ids))
+
+    def denied(self, target: Target) -> bool:
+        """Tell whether the target's user is denied everything; one call."""
+        with told(target.slug):
+            return self._denied(target.user_name)
+
+    def user_with_key(self, access_key_id: str) -> str | None:
+        """Return the name of the user that the key belongs to, or None: no user of this account.
+
+        AWS is asked directly; an AWS that does not tell is searched user by user.
+        """
+        with told(access_key_id):
+            try:
+                found = self._iam.get_access_key_last_used(AccessKeyId=access_key_id)
+            except ClientError as error:
+                if is_gone(error):
+                    return None
+                if error_code(error) not in _UNKNOWN_KEY:
+                    raise
+                return self._search(access_key_id)
+            return str(found["UserName"]) if found.get("UserName") else self._search(access_key_id)
+
+    def client_of(self, user_name: str) -> str | None:
+        """Return the client's id in the user's tag, None for a user that is not ours."""
+        with told(user_name):
+            return self._owner(user_name) or None
+
+    def _search(self, access_key_id: str) -> str | None:
+        for page in self._iam.get_paginator("list_users").paginate():
+            for user in page["Users"]:
+                if access_key_id in {key.access_key_id for key in self._keys(user["UserName"])}:
+                    return str(user["UserName"])
+        return None
+
+    def _look(self, target: Target) -> HeldAccess:
+        name = target.user_name
+        owner = self._owner(name)
+        if owner is None:
+            return HeldAccess(name, exists=False)
+        keys = self._keys(name)
+        if owner != target.client_id and not any(
+            key.access_key_id in target.known_key_ids for key in keys
+        ):
+            return HeldAccess(name, exists=False)
+        return HeldAccess(name, exists=True, denied=self._denied(name), keys=tuple(keys))
+
+    def _found(self, target: Target) -> HeldAccess:
+        """Look, and again for some seconds where our records know of a key: IAM may not tell of
+        a user that was made just now.
+        """
+        deadline = time.monotonic() + _APPEARANCE_SECONDS
+        for last in hurried_clients_for(self._environment).settling.looks():
+            held = self._look(target)
+            if held.exists or last or not target.known_key_ids or time.monotonic() > deadline:
+                return held
+        raise AssertionError("unreachable: the last look returns")
+
+    def _confirmed(self, target: Target, reached: Callable[[HeldAccess], bool]) -> HeldAccess:
+        deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, _FIRST_PAUSE
+        while True:
+            found = self._look(target)
+            if not found.exists or reached(found):
+                return found
+            if time.monotonic() + pause > deadline:
+                sentence = (
+                    f"AWS took the calls for {target.user_name} and does not show their effect "
+                    f"after {CONFIRMATION_SECONDS:.0f} seconds."
+                )
+                raise StackError(target.slug, Failure(UNCONFIRMED, sentence))
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _owner(self, user_name: str) -> str | None:
+        """Return the client id in the user's tag, "" for a user without it, None for no user."""
+        try:
+            user = self._iam.get_user(UserName=user_name)["User"]
+            tags = user.get("Tags") or self._iam.list_user_tags(UserName=user_name)["Tags"]
+        except ClientError as error:
+            if is_gone(error):
+                return None
+            raise
+        return next((str(tag["Value"]) for tag in tags if tag["Key"] == TAG_CLIENT), "")
+
+    def _keys(self, user_name: str) -> list[HeldKey]:
+        try:
+            pages = self._iam.get_paginator("list_access_keys").paginate(UserName=user_name)
+            return [
+                HeldKey(key["AccessKeyId"], key["Status"] == "Active")
+                for page in pages
+                for key in page["AccessKeyMetadata"]
+            ]
+        except ClientError as error:
+            if is_gone(error):
+                return []
+            raise
+
+    def _denied(self, user_name: str) -> bool:
+        """Tell whether our denial is there, whole: one that was edited by hand denies nothing."""
+        try:
+            found = self._iam.get_user_policy(UserName=user_name, PolicyName=SUSPENSION_POLICY)
+        except ClientError as error:
+            if is_gone(error):
+                return False
+            raise
+        document = found["PolicyDocument"]
+        held = json.loads(unquote(document)) if isinstance(document, str) else document
+        return bool(held == suspension_denial())
+
+    def _deny(self, user_name: str) -> None:
+        self._iam.put_user_policy(
+            UserName=user_name,
+            PolicyName=SUSPENSION_POLICY,
+            PolicyDocument=compact(suspension_denial()),
+        )
+
+    def _allow(self, user_name: str) -> None:
+        try:
+            self._iam.delete_user_policy(UserName=user_name, PolicyName=SUSPENSION_POLICY)
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+
+    def _switch(self, user_name: str, key_id: str, *, active: bool) -> None:
+        status = "Active" if active else "Inactive"
+        try:
+            self._iam.update_access_key(UserName=user_name, AccessKeyId=key_id, Status=status)
+        except ClientError as error:
+            if not is_gone(error):
+                raise
