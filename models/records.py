@@ -4,10 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import LargeBinary
 from sqlmodel import Field, Session, UniqueConstraint, col, func, select
 
 from models.base import JsonColumn, Table, UtcDateTime, enum_column, new_id, references, utc_now
 from models.database import lock_ledger
+from models.sealing import SealedText
 
 
 class PasswordForm(StrEnum):
@@ -21,7 +23,8 @@ class Record(Table, table=True):
     """One version of one record. A key has one number; a change of the data makes a new version.
 
     `frozen_input` is all that the document is rendered from, except the secret; `sha256` is that
-    of the document as first issued.
+    of the document as first issued. `code` is sealed: the part of the password that is handed
+    over by another channel, where the password rule asks for one.
     """
 
     __tablename__ = "records"
@@ -44,6 +47,13 @@ class Record(Table, table=True):
     issued_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     issued_by: str = Field(sa_column_args=references("actors.id"))
     sha256: str | None = Field(default=None, max_length=64)
+    code: SealedText | None = Field(default=None, sa_type=LargeBinary, repr=False, exclude=True)
+    code_shown_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def code_associated_data(self) -> str:
+        """What the sealed code is bound to: this table, this column, this row."""
+        return f"records/code/{self.id}"
 
 
 def record_number(year: int, sequence: int) -> str:

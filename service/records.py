@@ -30,8 +30,9 @@ from pdf import (
     render,
 )
 from pdf.fonts import SYSTEM_FOLDERS
+from service.delivery.words import new_code
 from service.freezing import Endpoint, Numbering, freeze, same_words, signed_contract
-from service.settings import Settings
+from service.settings import SIGNER_NAME, Settings
 from service.wishes import Requester
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ class RecordOffice:
         sequence = next_record_number(session, today.year)
         numbering = Numbering(today.year, sequence, 1, issued_at, today)
         frozen = self._freeze(session, client, key, numbering)
-        return _write(session, frozen, client, key, numbering, operation.requested_by)
+        by = operation.requested_by
+        return self._write(session, frozen, client, key, numbering, by, code=self._first_code())
 
     def revise(
         self, session: Session, client: Client, actor_id: str, *, always: bool = False
@@ -108,7 +110,11 @@ class RecordOffice:
         frozen = self._freeze(session, client, key, numbering)
         if same_words(frozen, last) and not always:
             return None
-        return _write(session, frozen, client, key, numbering, actor_id)
+        # The same code opens it, so that nobody has to hand one over again.
+        code = self._code_of(record)
+        made = self._write(session, frozen, client, key, numbering, actor_id, code=code)
+        made.code_shown_at = record.code_shown_at
+        return made
 
     def issue_pdf(
         self, session: Session, client: Client, number: str | None = None
@@ -123,10 +129,9 @@ class RecordOffice:
         record, key = _newest(session, client, number)
         secret = key.open_secret(self._keyring)
         if secret is None:
-            raise RecordGone(f"The secret of {client.slug}'s key is no longer kept.")
+            raise RecordGone(_forgotten(client))
         frozen = RecordInput.model_validate(record.frozen_input)
-        # The frozen name is the password's own form already, for either form of the signer.
-        password = record_password(SignerName(full_name=frozen.signer_name))
+        password = self._password(record, frozen)
         plain = render(frozen, SecretStr(secret), fonts=self._fonts)
         return IssuedRecord(
             pdf=protect(plain, password),
@@ -137,6 +142,54 @@ class RecordOffice:
             sha256=fingerprint(plain),
             password_rule=password_rule("en"),
         )
+
+    def _password(self, record: Record, frozen: RecordInput) -> str:
+        # The frozen name is the password's own form already, for either form of the signer.
+        name = record_password(SignerName(full_name=frozen.signer_name))
+        code = self._code_of(record)
+        return name if code is None else f"{name} {code}"
+
+    def _write(
+        self,
+        session: Session,
+        frozen: RecordInput,
+        client: Client,
+        key: AccessKey,
+        numbering: Numbering,
+        actor_id: str,
+        *,
+        code: str | None,
+    ) -> Record:
+        record = _write(session, frozen, client, key, numbering, actor_id)
+        if code is not None:
+            record.code = self._keyring.seal(code, aad=record.code_associated_data)
+        return record
+
+    def _first_code(self) -> str | None:
+        return None if self._settings.password_rule == SIGNER_NAME else new_code()
+
+    def _code_of(self, record: Record) -> str | None:
+        if record.code is None:
+            return None
+        return self._keyring.open(record.code, aad=record.code_associated_data)
+
+    @staticmethod
+    def deliverable_key(session: Session, client: Client) -> AccessKey:
+        """Return the key that the client's newest record hands over.
+
+        Raises RecordNotReady before it works and RecordGone when it, or its secret, is gone.
+        """
+        _check_state(client)
+        _, key = _newest(session, client)
+        if key.secret is None:
+            raise RecordGone(_forgotten(client))
+        return key
+
+    @staticmethod
+    def newest_record(session: Session, client: Client) -> Record:
+        """Return the client's newest record; raises RecordNotReady and RecordGone."""
+        _check_state(client)
+        return _newest(session, client)[0]
 
     def _freeze(
         self, session: Session, client: Client, key: AccessKey, numbering: Numbering
@@ -195,6 +248,13 @@ def _tell(
     )
 
 
+def _forgotten(client: Client) -> str:
+    return (
+        f"The secret of {client.slug}'s key is no longer kept: it reached its people. Rotate the "
+        f"key (POST /v1/clients/{client.slug}/rotate) to hand out a new one."
+    )
+
+
 def _check_state(client: Client) -> None:
     state = client.state.value
     if client.state in _NO_KEY_YET:
@@ -210,14 +270,27 @@ def _newest(
         select(Record, AccessKey)
         .join(AccessKey, col(AccessKey.id) == col(Record.access_key_row_id))
         .where(Record.client_id == client.id, AccessKey.status == AccessKeyStatus.active)
+        # A key that was not seen to work is handed to nobody: a rotation may still take it back.
+        .where(col(AccessKey.proven_at).is_not(None))
         .order_by(col(AccessKey.generation).desc(), col(Record.version).desc())
     )
     if number is not None:
         query = query.where(Record.number == number)
     found = session.exec(query).first()
     if found is None:
+        if _is_unproven(session, client):
+            raise RecordNotReady(f"The new key of {client.slug} was not seen to work yet.")
         raise RecordGone(f"No key of {number or client.slug} works any more.")
     return found[0], found[1]
+
+
+def _is_unproven(session: Session, client: Client) -> bool:
+    unproven = select(AccessKey.id).where(
+        AccessKey.client_id == client.id,
+        AccessKey.status == AccessKeyStatus.active,
+        col(AccessKey.proven_at).is_(None),
+    )
+    return session.exec(unproven).first() is not None
 
 
 def _write(

@@ -1,0 +1,1 @@
+"""Delivery: one-time links, e-mails, receipts, and forgetting the secret when it has arrived."""

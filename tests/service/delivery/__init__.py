@@ -1,0 +1,1 @@
+"""Tests of delivery: links, e-mails, receipts, forgetting."""
