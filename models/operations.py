@@ -69,9 +69,7 @@ class EventKind(StrEnum):
 
 
 OPERATION_TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = {
-    OperationState.awaiting_approval: frozenset(
-        {OperationState.pending, OperationState.failed, OperationState.cancelled}
-    ),
+    OperationState.awaiting_approval: frozenset({OperationState.pending, OperationState.cancelled}),
     OperationState.pending: frozenset(
         {OperationState.running, OperationState.failed, OperationState.cancelled}
     ),
@@ -83,7 +81,8 @@ OPERATION_TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = {
     OperationState.cancelled: frozenset(),
 }
 """To which states an operation may move from each; `transition` refuses every other move. From
-`failed` it becomes `pending` again only by a retry, in place."""
+`failed` it becomes `pending` again only by a retry, in place. What was not approved is `cancelled`,
+never `failed`, so that no retry starts it."""
 
 UNFINISHED = frozenset(
     {OperationState.awaiting_approval, OperationState.pending, OperationState.running}
@@ -180,7 +179,7 @@ class Failure:
 
 
 class FailureRequired(TypeError):
-    """An operation becomes `failed` with a Failure, and any other state without one."""
+    """An operation becomes `failed` with a Failure, `cancelled` with or without, others without."""
 
 
 def transition(
@@ -192,12 +191,13 @@ def transition(
 ) -> OperationEvent:
     """Move an operation to another state and write the event that tells it.
 
-    The one function that moves state. `failure` goes with `failed` and with nothing else. The
-    operation must belong to a session; nothing is committed. Raises IllegalTransition when
-    OPERATION_TRANSITIONS does not permit the move, FailureRequired, and StaleDataError when
-    another transaction changed the operation meanwhile.
+    The one function that moves state. `failure` goes with `failed`, and with `cancelled` where
+    there is more to tell than that. The operation must belong to a session; nothing is committed.
+    Raises IllegalTransition when OPERATION_TRANSITIONS does not permit the move, FailureRequired,
+    and StaleDataError when another transaction changed the operation meanwhile.
     """
-    if (to is OperationState.failed) is not (failure is not None):
+    permitted = (OperationState.failed, OperationState.cancelled)
+    if (to is OperationState.failed and failure is None) or (failure and to not in permitted):
         raise FailureRequired(f"{to} given {'without a' if failure is None else 'with a'} Failure.")
     check_transition(OPERATION_TRANSITIONS, operation.state, to, f"Operation {operation.id}")
     moment = at or utc_now()

@@ -12,11 +12,11 @@ from datetime import date
 
 from pydantic import BaseModel
 
-from models.clients import Client, Contract, Profile, Signer
-from models.countries import in_eea
+from models.clients import Client, Contract, Signer
 from models.slugs import SlugError, slug_for, validate_slug
 from pdf.password import PasswordFormError, SignerName, record_password
 from service import problems
+from service.approvals.conditions import conditions_of
 from service.intents import contract_intent
 from service.problems import FieldError, Problem, ProblemType, describe
 from service.requests import (
@@ -45,17 +45,15 @@ class _Finding:
 _Findings = Iterator[_Finding]
 
 
-def validate(
-    request: CreateClient, settings: Settings, today: date, can_print: CanPrint
-) -> OpenIntent:
+def validate(request: CreateClient, today: date, can_print: CanPrint) -> OpenIntent:
     """Return the intent of a request, or raise one Problem that lists all offending fields.
 
-    `today` is the date in the organisation's time zone.
+    `today` is the date in the organisation's time zone. What needs an approval is not refused
+    here: `service.approvals.asking` asks for it.
     """
     slug, findings = _slug(request)
     contract = _intent_of(request.contract)
     findings += _printable("legal_name", request.legal_name, can_print)
-    findings += _profile(request.profile, settings)
     findings += _contract(contract, today, can_print)
     findings += _validity(request.valid_until, request.contract.ends_on, today)
     findings += _printable("purpose", request.purpose, can_print)
@@ -70,6 +68,7 @@ def validate(
         language=request.language,
         valid_until=request.valid_until,
         contract=contract,
+        special_category=request.special_category,
     )
 
 
@@ -77,7 +76,6 @@ def validate_reopen(
     request: ReopenClient,
     client: Client,
     contract: Contract,
-    settings: Settings,
     today: date,
     can_print: CanPrint,
 ) -> ReopenIntent:
@@ -88,8 +86,7 @@ def validate_reopen(
     """
     given = _intent_of(request.contract) if request.contract else None
     valid_until = _given_or(request, "valid_until", client.valid_until)
-    profile = request.profile or client.profile
-    findings = list(_profile(profile, settings))
+    findings: list[_Finding] = []
     if given is not None:
         findings += _contract(given, today, can_print)
     else:
@@ -102,9 +99,12 @@ def validate_reopen(
         contract=given,
         purpose=request.purpose or client.purpose,
         data_categories=tuple(request.data_categories or client.data_categories),
-        profile=profile,
+        profile=request.profile or client.profile,
         language=request.language or client.language,
         valid_until=valid_until,
+        special_category=client.special_category
+        if request.special_category is None
+        else request.special_category,
     )
 
 
@@ -113,12 +113,14 @@ def validate_update(
     client: Client,
     contract: Contract,
     signer: Signer,
+    settings: Settings,
     today: date,
     can_print: CanPrint,
 ) -> UpdateIntent:
     """Return the intent to change a client's data; what is stored passes the gates again.
 
-    A `valid_until` that has passed meanwhile has to be given anew.
+    A `valid_until` that has passed meanwhile has to be given anew. Where the area needed an
+    approval, what was approved for which purpose changes by a reopening only.
     """
     wanted = _contract_after(request.contract, contract_intent(contract, signer))
     valid_until = _given_or(request, "valid_until", client.valid_until)
@@ -126,6 +128,8 @@ def validate_update(
     findings += _validity(valid_until, wanted.ends_on, today)
     findings += _printable("purpose", request.purpose or "", can_print)
     findings += _categories(request.data_categories or [], can_print)
+    if conditions_of(settings, client, contract):
+        findings += _as_approved(request, client)
     _refuse(findings)
     categories = request.data_categories or client.data_categories
     return UpdateIntent(
@@ -135,6 +139,21 @@ def validate_update(
         language=request.language or client.language,
         valid_until=valid_until,
     )
+
+
+def refuse_outdated(client: Client, contract: Contract, today: date) -> None:
+    """Raise the Problem of the gates that depend on the date, for a client that waited."""
+    findings = list(_gates(contract, today))
+    findings += _validity(client.valid_until, contract.ends_on, today)
+    _refuse(findings)
+
+
+def _as_approved(request: UpdateClient, client: Client) -> _Findings:
+    for field in ("purpose", "data_categories"):
+        wanted = getattr(request, field)
+        if wanted is not None and wanted != getattr(client, field):
+            reason = "is part of what was approved for this area"
+            yield _gate(problems.APPROVAL_REQUIRED, field, reason)
 
 
 def _contract_after(update: ContractUpdate | None, stored: ContractIntent) -> ContractIntent:
@@ -194,12 +213,6 @@ def _categories(categories: list[str], can_print: CanPrint) -> _Findings:
         yield from _printable(f"data_categories.{position}", category, can_print)
 
 
-def _profile(profile: Profile, settings: Settings) -> _Findings:
-    if profile not in settings.profiles_allowed:
-        allowed = ", ".join(sorted(settings.profiles_allowed))
-        yield _invalid("profile", f"is not permitted here; choose one of {allowed}")
-
-
 def _contract(contract: ContractIntent, today: date, can_print: CanPrint) -> _Findings:
     if contract.ends_on is not None and contract.ends_on < contract.signed_on:
         yield _invalid("contract.ends_on", "is before the contract was signed")
@@ -209,18 +222,13 @@ def _contract(contract: ContractIntent, today: date, can_print: CanPrint) -> _Fi
 
 
 def _gates(contract: ContractIntent | Contract, today: date) -> _Findings:
-    """The gates of SP-050-003 that a contract has to pass, whether just given or stored (SP-04,
-    SP-07).
-    """
+    """The gates of SP-050-003 that a contract has to pass, whether just given or stored (SP-07)."""
     if contract.signed_on > today:
         reason = f"is in the future; today is {today.isoformat()}"
         yield _gate(problems.CONTRACT_NOT_SIGNED, "contract.signed_on", reason)
     if contract.ends_on is not None and contract.ends_on < today:
         reason = f"has passed; the contract ended on {contract.ends_on.isoformat()}"
         yield _gate(problems.CONTRACT_ENDED, "contract.ends_on", reason)
-    if not in_eea(contract.jurisdiction):
-        reason = f"is {contract.jurisdiction}, outside the EU and EEA: the JD-005 has to approve"
-        yield _gate(problems.APPROVAL_REQUIRED, "contract.jurisdiction", reason)
 
 
 def _gate(kind: ProblemType, field: str, reason: str) -> _Finding:

@@ -96,7 +96,8 @@ def test_a_token_grants_what_it_lists_and_admin_grants_all(sqlite_engine: Engine
 
 
 def test_the_scopes_are_those_of_the_api() -> None:
-    assert {"clients:read", "clients:write", "clients:close", "records:read", "admin"} == SCOPES
+    clients = {"clients:read", "clients:write", "clients:close"}
+    assert clients | {"records:read", "approvals:decide", "admin"} == SCOPES
     assert check_scopes(["records:read", "admin", "admin"]) == ["admin", "records:read"]
     with pytest.raises(UnknownScope, match="clients:delete"):
         check_scopes(["clients:read", "clients:delete"])

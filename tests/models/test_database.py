@@ -21,8 +21,9 @@ from models.database import (
     create_engine_for,
     lock_ledger,
     transaction,
+    upgrade,
 )
-from tests.models.factories import make_actor, make_client
+from tests.models.factories import make_actor, make_client, make_operation
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -191,3 +192,19 @@ def test_the_ledger_can_be_locked_only_by_a_writer(engine: Engine) -> None:
         lock_ledger(session)
     with Session(engine) as session, pytest.raises(WriteTransactionRequired):
         lock_ledger(session)
+
+
+def test_a_writer_of_a_row_keeps_nobody_from_referring_to_it(postgres_url: str) -> None:
+    """PostgreSQL checks a foreign key at commit: FOR UPDATE on its target would keep that waiting,
+    and two writers of one client's rows would wait for each other."""
+    upgrade(postgres_url)
+    engine = create_engine_for(postgres_url)
+    with transaction(engine) as session:
+        actor = make_actor(session)
+        client = make_client(session, actor)
+    with transaction(engine) as locking:
+        locking.get_one(Client, client.id, with_for_update=True)
+        with transaction(engine) as session:
+            session.connection().execute(text("SET LOCAL lock_timeout = '1s'"))
+            make_operation(session, client, actor)
+    engine.dispose()

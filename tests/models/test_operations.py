@@ -31,7 +31,6 @@ from tests.models.factories import make_client, make_operation
 
 PERMITTED = {
     ("awaiting_approval", "pending"),
-    ("awaiting_approval", "failed"),
     ("awaiting_approval", "cancelled"),
     ("pending", "running"),
     ("pending", "failed"),
@@ -130,9 +129,9 @@ def test_a_failure_is_kept_whole(engine: Engine, client: Client, actor: Actor) -
 
 
 @pytest.mark.parametrize(
-    ("to", "failure"), [(OperationState.failed, None), (OperationState.cancelled, FAILURE)]
+    ("to", "failure"), [(OperationState.failed, None), (OperationState.running, FAILURE)]
 )
-def test_only_a_failed_operation_has_a_failure(
+def test_only_what_ends_without_success_has_a_failure(
     engine: Engine, client: Client, actor: Actor, to: OperationState, failure: Failure | None
 ) -> None:
     with transaction(engine) as session:

@@ -1,0 +1,1 @@
+"""Approvals: which openings wait for people, who may decide them, and what becomes of them."""
