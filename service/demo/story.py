@@ -16,6 +16,7 @@ from service.demo.claims import DEAD, Claims
 from service.demo.follow import follow
 from service.demo.key import Key, aws, key_in, opens_with, session_token
 from service.demo.process import Served, service_process
+from service.demo.reporting import report_contract
 
 CLIENT = {
     "legal_name": "ABC LLC",
@@ -33,6 +34,11 @@ OTHER_CLIENT = {
     **CLIENT,
     "legal_name": "ABC LLC 2",
     "contract": {**CLIENT["contract"], "reference": "DPA-2026-015"},  # type: ignore[dict-item]
+}
+REPORTED_CLIENT = {
+    **CLIENT,
+    "legal_name": "ABC LLC 3",
+    "contract": {**CLIENT["contract"], "reference": "DPA-2026-016"},  # type: ignore[dict-item]
 }
 SIGNER = "Ada Lovelace"
 IMAGE = "study-001.png"
@@ -80,6 +86,7 @@ def _chapters(tools: Tools) -> None:
     key = _hand_over(tools, area)
     taken = _use(tools, area, key)
     _close(tools, area, key, taken)
+    _report(tools)
 
 
 def _open(tools: Tools) -> dict[str, Any]:
@@ -162,6 +169,11 @@ def _close(tools: Tools, area: dict[str, Any], key: Key, taken: Key) -> None:
         claims.refused(f"{name} can upload nothing any more", upload, DEAD)
     chain = tools.http.get("/v1/audit/verify").raise_for_status().json()
     claims.check("the audit chain is whole", chain["ok"], f"{chain['events']} events")
+
+
+def _report(tools: Tools) -> None:
+    tools.console.print("\n[bold]5. A tool reports the next contract: the area opens by itself[/]")
+    report_contract(tools.http, tools.claims, REPORTED_CLIENT)
 
 
 def _summary(console: Console, claims: Claims) -> None:
