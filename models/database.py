@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -66,8 +67,23 @@ def create_engine_for(url: str) -> Engine:
         hide_parameters=True,
         pool_pre_ping=True,
     )
+    event.listen(engine, "begin", _begin_postgresql)
     event.listen(engine, "handle_error", _hide_details)
+    engine.dialect.statement_compiler = _RowLocks
     return engine
+
+
+class _RowLocks(PGCompiler_psycopg):
+    """Writes each `with_for_update()` as FOR NO KEY UPDATE: no key of a row is ever changed.
+
+    FOR UPDATE would also keep out the check of a foreign key that refers to the row, which comes
+    at another transaction's commit: two writers of one client's rows would wait for each other.
+    """
+
+    def for_update_clause(self, select: Any, **kw: Any) -> str:
+        """Return the clause that locks the rows."""
+        clause: str = super().for_update_clause(select, **kw)  # type: ignore[no-untyped-call]
+        return clause.replace(" FOR UPDATE", " FOR NO KEY UPDATE", 1)
 
 
 @contextmanager
@@ -79,7 +95,7 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
     stay readable after the end. Do not nest two writers in one thread: the inner one would wait
     for the outer one.
     """
-    options = {_WRITES: write, "postgresql_readonly": not write}
+    options = {_WRITES: write}
     with Session(engine.execution_options(**options), expire_on_commit=False) as session:
         yield session
         if write:
@@ -226,6 +242,13 @@ def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if writes is False else 'OFF'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # The driver's own option would also begin writers as READ WRITE, against the will of an
+    # administrator, or a provider, who has closed the database to changes.
+    if connection.get_execution_options().get(_WRITES) is False:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
 
 def _suspend_foreign_keys(connection: Any, _entry: ConnectionPoolEntry) -> None:

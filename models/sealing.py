@@ -175,6 +175,34 @@ class Keyring:
             os.fsync(file.fileno())
 
 
+class LostKeyring(Keyring):
+    """Stands where a keyring would, while its file can't be used: it neither seals nor opens."""
+
+    def __init__(self, trouble: SealingError) -> None:
+        """`trouble` is why, and is raised by whatever needs a key."""
+        self._trouble = trouble
+
+    @property
+    def primary(self) -> str:
+        """Raises the trouble."""
+        raise self._trouble
+
+    def seal(self, plaintext: str, *, aad: str) -> SealedText:  # noqa: ARG002 - as a keyring's
+        """Raises the trouble."""
+        raise self._trouble
+
+    def open(self, blob: bytes, *, aad: str) -> str:  # noqa: ARG002 - as a keyring's
+        """Raises the trouble."""
+        raise self._trouble
+
+    def rotate(self, path: Path) -> Keyring:  # noqa: ARG002 - as a keyring's
+        """Raises the trouble."""
+        raise self._trouble
+
+    def __repr__(self) -> str:
+        return f"LostKeyring({type(self._trouble).__name__})"
+
+
 def key_id_of(blob: bytes) -> str:
     """The id of the key that sealed this value, 16 hexadecimal digits; raises SealBroken."""
     if blob[:1] != _FORMAT or len(blob) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES:

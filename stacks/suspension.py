@@ -30,6 +30,15 @@ _UNKNOWN_KEY = ("AccessDenied", "InvalidClientTokenId", "ValidationError")
 """What AWS answers, besides NoSuchEntity, about a key that is none of this account's."""
 
 
+Wished = Callable[[], bool]
+"""Says whether what is being carried out is still wished."""
+
+
+def always() -> bool:
+    """Tell that it is."""
+    return True
+
+
 @dataclass(frozen=True)
 class Target:
     """Whose access is meant: a client's user, and the keys that our records say exist."""
@@ -94,51 +103,63 @@ class AccessSwitch:
         with told(target.slug):
             return self._look(target)
 
-    def cut(self, target: Target) -> HeldAccess:
+    def cut(self, target: Target, wished: Wished = always) -> HeldAccess:
         """Deny the user everything, make its keys inactive, and return what AWS confirms.
 
-        A user that is gone has no access, which is success.
+        A user that is gone has no access, which is success. Once ``wished`` says no, what AWS
+        holds by then is returned.
         """
-        with told(target.slug):
-            held = self._found(target)
-            if not held.exists:
-                return held
+
+        def apply(held: HeldAccess) -> None:
             if not held.denied:
                 self._deny(target.user_name)
             # A key that was made just now may not be listed yet.
             listed = {key.access_key_id for key in held.keys}
             for key_id in held.active_ids() | (set(target.known_key_ids) - listed):
                 self._switch(target.user_name, key_id, active=False)
-            return self._confirmed(target, lambda found: found.cut)
 
-    def lift(self, target: Target, wished_ids: Collection[str]) -> HeldAccess:
+        with told(target.slug):
+            if not self._found(target).exists:
+                return HeldAccess(target.user_name, exists=False)
+            return self._until(target, apply, lambda held: held.cut, wished)
+
+    def lift(self, target: Target, key_ids: Collection[str], wished: Wished = always) -> HeldAccess:
         """Switch the keys of these ids on and take the denial away; return what AWS confirms.
 
         Every other key stays as it is: the cut has made it inactive. The denial goes last.
+        ``wished`` as for `cut`.
         """
-        with told(target.slug):
-            held = self._look(target)
-            if not held.exists:
-                return held
-            wished = set(wished_ids) & {key.access_key_id for key in held.keys}
-            for key_id in wished - held.active_ids():
+
+        def due(held: HeldAccess) -> set[str]:
+            return set(key_ids) & {key.access_key_id for key in held.keys} - held.active_ids()
+
+        def apply(held: HeldAccess) -> None:
+            for key_id in due(held):
                 self._switch(target.user_name, key_id, active=True)
             if held.denied:
                 self._allow(target.user_name)
-            return self._confirmed(
-                target, lambda found: not found.denied and wished <= found.active_ids()
+
+        with told(target.slug):
+            return self._until(
+                target, apply, lambda held: not held.denied and not due(held), wished
             )
 
     def keys_off(self, target: Target, key_ids: Collection[str]) -> HeldAccess:
         """Make these keys inactive and leave all others as they are; return what AWS confirms."""
-        with told(target.slug):
-            held = self._look(target)
-            if not held.exists:
-                return held
+
+        def apply(held: HeldAccess) -> None:
             off = {key.access_key_id for key in held.keys if not key.active}
             for key_id in set(key_ids) - off:
                 self._switch(target.user_name, key_id, active=False)
-            return self._confirmed(target, lambda found: not found.active_ids() & set(key_ids))
+
+        with told(target.slug):
+            held = self._look(target)
+            if held.exists:
+                # Also what is not listed, for AWS may not tell yet of a key that it has.
+                apply(held)
+            return self._until(
+                target, apply, lambda found: not found.active_ids() & set(key_ids), always
+            )
 
     def denied(self, target: Target) -> bool:
         """Tell whether the target's user is denied everything; one call."""
@@ -196,20 +217,33 @@ class AccessSwitch:
                 return held
         raise AssertionError("unreachable: the last look returns")
 
-    def _confirmed(self, target: Target, reached: Callable[[HeldAccess], bool]) -> HeldAccess:
+    def _until(
+        self,
+        target: Target,
+        apply: Callable[[HeldAccess], None],
+        reached: Callable[[HeldAccess], bool],
+        wished: Wished,
+    ) -> HeldAccess:
+        """Apply and look, until AWS shows what is to be, or it is not wished any more.
+
+        Applied again each time: the opposite wish, carried out elsewhere, may have come between.
+        """
         deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, _FIRST_PAUSE
-        while True:
-            found = self._look(target)
-            if not found.exists or reached(found):
-                return found
-            if time.monotonic() + pause > deadline:
+        held = self._look(target)
+        while held.exists and not reached(held) and wished():
+            if time.monotonic() > deadline:
                 sentence = (
                     f"AWS took the calls for {target.user_name} and does not show their effect "
                     f"after {CONFIRMATION_SECONDS:.0f} seconds."
                 )
                 raise StackError(target.slug, Failure(UNCONFIRMED, sentence))
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            apply(held)
+            held = self._look(target)
+            if not reached(held):
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                held = self._look(target)
+        return held
 
     def _owner(self, user_name: str) -> str | None:
         """Return the client id in the user's tag, "" for a user without it, None for no user."""
