@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 HOUSES := service stacks engine models pdf migrations bench tests
 
-.PHONY: help demo test check format serve bench lock clean
+.PHONY: help demo test check format serve bench load chaos lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show what can be made
@@ -38,6 +38,13 @@ format: $(INSTALLED)  ## write the code in the project's format
 
 bench: $(INSTALLED)  ## measure; prints tables and writes bench/out/*.json
 	@$(BIN)/python -m bench
+
+load: $(INSTALLED)  ## 2,000 clients by 50 callers, then all closed; writes bench/out/load.json
+	@$(BIN)/python -m bench.load
+
+chaos: $(INSTALLED)  ## 1,000 seeded fault runs; SEED=n begins there, ONLY=n runs one alone
+	@scripts/system-packages
+	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY),--runs 1000 $(if $(SEED),--seed $(SEED)))
 
 lock: $(INSTALLED)  ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

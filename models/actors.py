@@ -30,6 +30,7 @@ class Scope(StrEnum):
     clients_write = "clients:write"
     clients_close = "clients:close"
     records_read = "records:read"
+    approvals_decide = "approvals:decide"
     admin = "admin"
 
 

@@ -71,10 +71,11 @@ def check_entry(entry: AuditEntry) -> None:
         _match(_REQUEST_ID, entry.request_id, "request_id")
     if entry.source_ip is not None:
         _check_address(entry.source_ip)
-    _check_data(entry.data)
+    check_data(entry.data)
 
 
-def _check_data(data: Mapping[str, Any]) -> None:
+def check_data(data: Mapping[str, Any]) -> None:
+    """Raise AuditValueError unless every value is an id, a code, a number or a list of those."""
     if len(data) > MAX_KEYS:
         raise AuditValueError(f"data has more than {MAX_KEYS} keys.")
     for key, value in data.items():

@@ -16,6 +16,10 @@ OPERATOR = "operator"
 """Name of the system actor under which the command line acts, with the rights of the machine."""
 
 
+TIMEKEEPER = "timekeeper"
+"""Name of the system actor under which the service does what is due by the clock."""
+
+
 class UnknownActor(LookupError):
     """No actor of that name exists."""
 
@@ -47,14 +51,23 @@ def actor_named(session: Session, name: str) -> Actor:
 
 def ensure_operator(session: Session) -> Actor:
     """Return the system actor of the command line, made when it is first needed."""
-    existing = session.exec(select(Actor).where(Actor.name == OPERATOR)).one_or_none()
+    return _ensure_system(session, OPERATOR, roles=["admin"])
+
+
+def ensure_timekeeper(session: Session) -> Actor:
+    """Return the system actor of the clock, made when it is first needed; it has no token."""
+    return _ensure_system(session, TIMEKEEPER, roles=[])
+
+
+def _ensure_system(session: Session, name: str, *, roles: Sequence[str]) -> Actor:
+    existing = session.exec(select(Actor).where(Actor.name == name)).one_or_none()
     if existing is not None:
         return existing
-    operator = Actor(name=OPERATOR, kind=ActorKind.system, roles=["admin"])
-    session.add(operator)
+    actor = Actor(name=name, kind=ActorKind.system, roles=list(roles))
+    session.add(actor)
     session.flush()
-    _tell(session, operator, "actor.created", "actor", operator.id)
-    return operator
+    _tell(session, actor, "actor.created", "actor", actor.id)
+    return actor
 
 
 def create_actor(

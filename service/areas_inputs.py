@@ -17,7 +17,10 @@ def boundary_arn(settings: Settings, account: str) -> str:
 def area_inputs(
     settings: Settings, account: str, client: Client, keys: Sequence[AccessKey]
 ) -> AreaInputs:
-    """Return the inputs of a client's stack; deleted keys are no part of it."""
+    """Return the inputs of a client's stack; deleted keys are no part of it.
+
+    Of a suspended client no key is wished active, whatever the key's own row says (RX-22).
+    """
     return AreaInputs(
         client_id=client.id,
         slug=client.slug,
@@ -27,8 +30,13 @@ def area_inputs(
         boundary_arn=boundary_arn(settings, account),
         profile=client.profile.value,
         keys=tuple(
-            KeyGeneration(key.generation, key.status is AccessKeyStatus.active)
+            KeyGeneration(key.generation, wished_active(client, key))
             for key in sorted(keys, key=lambda key: key.generation)
             if key.status is not AccessKeyStatus.deleted
         ),
     )
+
+
+def wished_active(client: Client, key: AccessKey) -> bool:
+    """Tell whether the key is to work now: its own status, and no suspension of its client."""
+    return key.status is AccessKeyStatus.active and client.suspended_at is None

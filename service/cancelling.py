@@ -22,7 +22,9 @@ from models.operations import (
 from service import problems
 from service.approvals.ending import withdraw_approvals
 from service.intents import audit, links_of
+from service.outgoing.ending import announce_end
 from service.problems import Problem
+from service.suspension.wishes import settled_state
 from service.wishes import Requester
 
 _NOTHING_MADE = "Nothing was made for it."
@@ -57,6 +59,7 @@ def cancel(
     if operation.state is not OperationState.running and operation.run == 1:
         _take_back(session, client, operation)
         withdraw_approvals(session, operation, requester)
+        announce_end(session, operation, client)
     data = {"operation_id": operation.id, "mode": mode.value}
     audit(session, requester, f"client.{operation.kind.value}_cancel_requested", client, data)
 
@@ -73,7 +76,9 @@ def _take_back_opening(session: Session, client: Client, operation: Operation) -
 
 
 def _take_back_closing(session: Session, client: Client, operation: Operation) -> None:  # noqa: ARG001
-    move_client(client, ClientState(operation.parameters.get("from", ClientState.failed.value)))
+    before = ClientState(operation.parameters.get("from", ClientState.failed.value))
+    # Suspended meanwhile, it does not go back to being open.
+    move_client(client, settled_state(client) if before is ClientState.open else before)
 
 
 def _take_back_key(session: Session, client: Client, operation: Operation) -> None:  # noqa: ARG001

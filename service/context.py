@@ -1,6 +1,7 @@
 """What the parts of the service share: made once at start, passed on, never a global."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
@@ -37,6 +38,11 @@ class Services:
     dispatcher: Dispatcher
     hub: OperationHub
     records: RecordOffice
+    arrivals: threading.Event = field(default_factory=threading.Event)
+    """Set when webhook events have arrived, so that they are looked at without delay."""
+
+    mail_waits: threading.Event = field(default_factory=threading.Event)
+    """Set when an e-mail waits to be sent, so that it is sent without delay."""
 
     def today(self) -> date:
         """Return the date where the organisation is."""

@@ -1,7 +1,7 @@
 """Wake-ups within one process: who waits for an operation is told when something happened to it.
 
-Only a hint. The truth is in the database, and another process may be the one that works, so that
-everybody who waits also looks there from time to time.
+Only a hint. The truth is in the database, so that everybody who waits also looks there from time to
+time. What another process does is told by `service.following`.
 """
 
 import asyncio
@@ -54,6 +54,11 @@ class OperationHub:
                 self._waiting[operation_id].discard(wakeups)
                 if not self._waiting[operation_id]:
                     del self._waiting[operation_id]
+
+    def awaited(self) -> list[str]:
+        """Return the operations that somebody here waits for."""
+        with self._lock:
+            return list(self._waiting)
 
     def publish(self, operation_id: str) -> None:
         """Wake all that wait for the operation; call it after the commit."""

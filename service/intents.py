@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from models.access_keys import AccessKey, AccessKeyStatus
+from models.access_keys import AccessKey
 from models.audit import append_audit
 from models.audit_entry import AuditEntry
 from models.base import utc_now
@@ -18,6 +18,7 @@ from models.clients import (
     ClientState,
     Contract,
     Signer,
+    current_contract,
     find_client,
     move_client,
     replace_contract,
@@ -28,11 +29,15 @@ from models.operations import (
     Operation,
     OperationKind,
     OperationState,
+    Priority,
     add_event,
     unfinished_operation,
 )
 from service import problems
+from service.approvals.asking import ask, wanted_approvals
+from service.machine import refuse_unfit
 from service.problems import Problem
+from service.rotation.endings import delete
 from service.settings import Settings
 from service.wishes import ContractIntent, OpenIntent, ReopenIntent, Requester, SignerIntent
 
@@ -54,20 +59,25 @@ def begin_open(
     client = find_client(session, intent.slug, for_update=True)
     if client is not None:
         _refuse_unless_failed(session, client, intent)
-        admit(session)
+        _admit(session, settings, admit)
         _renew(client, intent)
         client.legal_name = intent.legal_name
     else:
-        admit(session)
+        _admit(session, settings, admit)
         client = _new_client(settings, intent, requester)
         session.add(client)
         session.flush()
     sign(session, client, intent.contract)
-    return _begin(session, client, OperationKind.open, requester, _plan_key(session, client))
+    return _begin_area(session, settings, client, OperationKind.open, requester)
 
 
 def begin_reopen(
-    session: Session, client: Client, intent: ReopenIntent, requester: Requester, admit: Admission
+    session: Session,
+    settings: Settings,
+    client: Client,
+    intent: ReopenIntent,
+    requester: Requester,
+    admit: Admission,
 ) -> Operation:
     """Write the wish to reopen a closed or failed client; raises a 409 Problem for any other."""
     refuse_unfinished(session, client)
@@ -77,11 +87,11 @@ def begin_reopen(
             f"The client {client.slug} is {client.state.value}; there is nothing to reopen.",
             members={"links": links_of(client)},
         )
-    admit(session)
+    _admit(session, settings, admit)
     _renew(client, intent)
     if intent.contract is not None:
         sign(session, client, intent.contract)
-    return _begin(session, client, OperationKind.reopen, requester, _plan_key(session, client))
+    return _begin_area(session, settings, client, OperationKind.reopen, requester)
 
 
 def begin_close(session: Session, client: Client, reason: str, requester: Requester) -> Operation:
@@ -91,9 +101,20 @@ def begin_close(session: Session, client: Client, reason: str, requester: Reques
     refuse_unfinished(session, client)
     if client.state is ClientState.closed:
         raise closed(client)
+    # What it goes back to when the closing is cancelled before it has begun.
+    before = {"from": client.state.value}
     if client.state is not ClientState.closing:
         move_client(client, ClientState.closing)
-    return _begin(session, client, OperationKind.close, requester, {}, reason=reason)
+    # Keys have to be off soon, also while a whole list of clients is being opened.
+    return begin_operation(
+        session,
+        client,
+        OperationKind.close,
+        requester,
+        before,
+        reason=reason,
+        priority=Priority.urgent,
+    )
 
 
 def contract_intent(contract: Contract, signer: Signer) -> ContractIntent:
@@ -152,6 +173,12 @@ def keys_of(session: Session, client: Client) -> list[AccessKey]:
     return list(session.exec(query.order_by(col(AccessKey.generation))))
 
 
+def _admit(session: Session, settings: Settings, admit: Admission) -> None:
+    """Raise the Problem that says why no area can be made now: this machine's fault, or no room."""
+    refuse_unfit(settings)
+    admit(session)
+
+
 def _refuse_unless_failed(session: Session, client: Client, intent: OpenIntent) -> None:
     if client.entity_key != entity_key(intent.legal_name):
         raise Problem(
@@ -163,7 +190,7 @@ def _refuse_unless_failed(session: Session, client: Client, intent: OpenIntent) 
         raise closed(client)
     operation = unfinished_operation(session, client.id)
     if client.state is not ClientState.failed or operation is not None:
-        operation = operation or _latest_operation(session, client)
+        operation = operation or latest_operation(session, client)
         raise Problem(
             problems.CLIENT_EXISTS,
             f"The client {client.slug} is {client.state.value} already.",
@@ -171,7 +198,8 @@ def _refuse_unless_failed(session: Session, client: Client, intent: OpenIntent) 
         )
 
 
-def _latest_operation(session: Session, client: Client) -> Operation | None:
+def latest_operation(session: Session, client: Client) -> Operation | None:
+    """Return the client's newest operation."""
     query = select(Operation).where(Operation.client_id == client.id)
     return session.exec(query.order_by(col(Operation.created_at).desc()).limit(1)).first()
 
@@ -184,6 +212,7 @@ def _new_client(settings: Settings, intent: OpenIntent, requester: Requester) ->
         entity_key=entity_key(intent.legal_name),
         purpose=intent.purpose,
         data_categories=list(intent.data_categories),
+        special_category=intent.special_category,
         profile=intent.profile,
         language=intent.language,
         valid_until=intent.valid_until,
@@ -198,9 +227,11 @@ def _new_client(settings: Settings, intent: OpenIntent, requester: Requester) ->
 def _renew(client: Client, intent: OpenIntent | ReopenIntent) -> None:
     client.purpose = intent.purpose
     client.data_categories = list(intent.data_categories)
+    client.special_category = intent.special_category
     client.profile = intent.profile
     client.language = intent.language
     client.valid_until = intent.valid_until
+    client.expiry_warned_days = None
     move_client(client, ClientState.opening)
 
 
@@ -232,20 +263,39 @@ def sign(
     return contract
 
 
-def _plan_key(session: Session, client: Client) -> dict[str, Any]:
+def plan_key(session: Session, client: Client) -> dict[str, Any]:
+    """Plan the key of the next generation; return what the operation's parameters say of it."""
     earlier = keys_of(session, client)
     for key in earlier:
         # Wished state: no earlier key comes back to life with the area, whatever was left of it.
-        if key.status is not AccessKeyStatus.deleted:
-            key.status = AccessKeyStatus.deleted
-            key.ended_at = key.ended_at or utc_now()
-        key.secret = None
+        delete(key, utc_now())
     key = AccessKey(client_id=client.id, generation=next_generation(earlier))
     session.add(key)
     return {"access_key_row_id": key.id, "generation": key.generation}
 
 
-def _begin(
+def _begin_area(
+    session: Session,
+    settings: Settings,
+    client: Client,
+    kind: OperationKind,
+    requester: Requester,
+) -> Operation:
+    """Write the operation that makes an area; it waits where somebody has to approve it (SP-04).
+
+    What is asked for is read from the rows, so that no way in can leave an approval out.
+    """
+    contract = current_contract(session, client.id)
+    assert contract is not None  # every client is written together with a contract
+    wanted = wanted_approvals(session, settings, client, contract, requester)
+    state = OperationState.awaiting_approval if wanted else OperationState.pending
+    plan = plan_key(session, client)
+    operation = begin_operation(session, client, kind, requester, plan, state=state)
+    ask(session, operation, client, wanted, requester)
+    return operation
+
+
+def begin_operation(
     session: Session,
     client: Client,
     kind: OperationKind,
@@ -253,16 +303,21 @@ def _begin(
     parameters: dict[str, Any],
     *,
     reason: str | None = None,
+    state: OperationState = OperationState.pending,
+    priority: Priority = Priority.normal,
 ) -> Operation:
+    """Write an operation with its first event and the audit's; the wish itself is in the rows."""
     operation = Operation(
         client_id=client.id,
         kind=kind,
+        state=state,
         requested_by=requester.actor_id,
         reason=reason,
         parameters=parameters,
+        priority=priority,
     )
     session.add(operation)
-    add_event(operation, EventKind.state, {"from": None, "to": OperationState.pending.value})
+    add_event(operation, EventKind.state, {"from": None, "to": state.value})
     audit(
         session,
         requester,

@@ -21,7 +21,7 @@ from models.database import transaction, upgrade
 from models.sealing import Keyring
 from service.accounts import create_actor, create_token, ensure_operator
 from service.assembly import Runtime, build_foundation, running
-from service.settings import LocalSettings, Settings
+from service.settings import LOOPBACK_HOSTS, LOOPBACK_NETWORKS, LocalSettings, Settings
 from stacks.areas import Areas
 
 ADMIN_NAME = "local-admin"
@@ -57,13 +57,19 @@ def local_settings(directory: Path) -> Settings:
         secrets_provider="passphrase",
         passphrase=SecretStr(_passphrase(directory / "keys" / "passphrase")),
         allow_embedded_on_aws=False,
+        webhook_hosts_allowed=LOOPBACK_HOSTS,
+        webhook_networks_allowed=LOOPBACK_NETWORKS,
         local=True,
     )
 
 
 @contextmanager
-def local_service(directory: Path, *, worker: bool = True) -> Iterator[LocalRuntime]:
+def local_service(
+    directory: Path, *, worker: bool = True, keyless: bool = False
+) -> Iterator[LocalRuntime]:
     """Run the whole service on the folder while the context lasts; start again to carry on.
+
+    ``keyless`` as for `service.assembly.running`.
 
     Raises `DirectoryInUse` when another one runs there.
     """
@@ -72,7 +78,7 @@ def local_service(directory: Path, *, worker: bool = True) -> Iterator[LocalRunt
         settings = prepare(directory)
         with (
             LocalAws.start(directory / "aws", region=LOCAL_REGION) as aws,
-            running(settings, aws.environment(), worker=worker) as runtime,
+            running(settings, aws.environment(), worker=worker, keyless=keyless) as runtime,
         ):
             _apply_foundation(settings, runtime.services.areas)
             token_file = _admin_token(runtime.services.database, directory / "admin.token")
@@ -84,7 +90,8 @@ def prepare(directory: Path) -> Settings:
     for name in ("keys", "logs", "state", "work"):
         make_private(directory / name)
     settings = local_settings(directory)
-    if not settings.keyring.exists():
+    # New keys are for a new database only: what older ones have sealed they could not open.
+    if not settings.keyring.exists() and not (directory / "handover.db").exists():
         Keyring.generate(settings.keyring)
     upgrade(settings.database)
     return settings

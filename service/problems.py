@@ -151,8 +151,41 @@ CLIENT_NOT_CLOSED = ProblemType(
 CLIENT_NOT_OPEN = ProblemType(
     "client-not-open",
     409,
-    "Only the data of an open client can be changed",
+    "Only a client with an open area can be changed",
     "Follow the link to the client, and reopen it with the new data if it is closed or failed.",
+)
+CLIENT_NOT_SUSPENDED = ProblemType(
+    "client-not-suspended",
+    409,
+    "The client is not suspended",
+    "Follow the link to the client. If AWS denies its user access all the same, somebody cut it "
+    "by `handover key off`: run `handover reconcile`, or suspend the client and resume it.",
+)
+CLIENT_SUSPENDED = ProblemType(
+    "client-suspended",
+    409,
+    "The client is suspended",
+    "Resume the client first. If its key has leaked, rotate with `now=true`: the old keys are off "
+    "for good, and the new one works as soon as the client is resumed.",
+)
+ROTATION_IN_OVERLAP = ProblemType(
+    "rotation-in-overlap",
+    409,
+    "The last rotation is not over: the client may use either key",
+    "Wait until the time in `until`, or rotate with `now=true`, which ends both keys at once.",
+)
+VALIDITY_ENDED = ProblemType(
+    "validity-ended",
+    409,
+    "The client's access has reached the end of its validity",
+    "Give the client another `valid_until` (PATCH) if its contract permits, then resume it.",
+)
+ACCESS_UNCONFIRMED = ProblemType(
+    "access-unconfirmed",
+    503,
+    "The wish is written down, and AWS has not confirmed it yet",
+    "The service tries on by itself until AWS confirms; send the request again to see. If a leaked "
+    "key can't wait, run `handover key off`, or switch the key off in the AWS console.",
 )
 OPERATION_IN_PROGRESS = ProblemType(
     "operation-in-progress",
@@ -166,11 +199,49 @@ OPERATION_FAILED = ProblemType(
     "The operation ended without success",
     "`next_step` says what to do; the `operation` link has the whole story.",
 )
+OPERATION_FINISHED = ProblemType(
+    "operation-finished",
+    409,
+    "The operation has ended already",
+    "Follow the `operation` link to see how; a closed area can be reopened, an open one closed.",
+)
+OPERATION_NOT_RETRIABLE = ProblemType(
+    "operation-not-retriable",
+    409,
+    "Only a client's last operation can be run again, and only if it failed",
+    "Follow the `operation` link to the client's last operation; make a new request otherwise.",
+)
 APPROVAL_REQUIRED = ProblemType(
     "approval-required",
     409,
-    "Sharing with this jurisdiction needs an approval",
-    "Ask the JD-005 to decide (SP-050-003). Nothing was made.",
+    "This needs an approval that nobody was asked for",
+    "Send it as a new request: an opening or a reopening (of a closed or failed area) asks for the "
+    "approval and waits for it. Nothing was changed.",
+)
+NOBODY_CAN_APPROVE = ProblemType(
+    "nobody-can-approve",
+    409,
+    "The request needs an approval that nobody can give",
+    "Give the roles in `missing` to active people other than the requester (`handover actor add "
+    "--role`), then send the request again. Nothing was made.",
+)
+MAY_NOT_DECIDE = ProblemType(
+    "may-not-decide",
+    403,
+    "This approval is for others to decide",
+    "Ask somebody who holds the role named in the detail, or get a dated delegation of it.",
+)
+APPROVAL_ENDED = ProblemType(
+    "approval-ended",
+    409,
+    "The approval has been decided or has ended",
+    "Follow the links to the approval and to its operation.",
+)
+MAY_NOT_DELEGATE = ProblemType(
+    "may-not-delegate",
+    403,
+    "The role is for others to give",
+    "Ask somebody who holds the role, or an administrator.",
 )
 CONTRACT_NOT_SIGNED = ProblemType(
     "contract-not-signed",
@@ -208,6 +279,12 @@ RECORD_GONE = ProblemType(
     "The record can no longer be printed",
     "The key is dead and its secret erased. Reopen the area to get a new key and the next record.",
 )
+DELIVERY_NOT_DEAD = ProblemType(
+    "delivery-not-dead",
+    409,
+    "Only a dead delivery can be replayed",
+    "Wait while it is pending; read `/v1/events` for what was delivered or cancelled.",
+)
 PRECONDITION_FAILED = ProblemType(
     "precondition-failed",
     412,
@@ -219,6 +296,30 @@ PRECONDITION_REQUIRED = ProblemType(
     428,
     "The change has to say which state of the client it is based on",
     "Read the client and send its `ETag` in `If-Match`, so that nobody's change is lost.",
+)
+WEBHOOK_REFUSED = ProblemType(
+    "webhook-refused",
+    401,
+    "The delivery is not genuine, or comes to no connection",
+    "Check the connection's address and secret in the tool, and the clocks of both sides.",
+)
+TOO_MANY_REQUESTS = ProblemType(
+    "too-many-requests",
+    429,
+    "More requests came than are taken in this time",
+    "Send it again after the seconds in `Retry-After`.",
+)
+CONNECTION_EXISTS = ProblemType(
+    "connection-exists",
+    409,
+    "A webhook connection has this name already",
+    "Choose another name, or change the connection that is there.",
+)
+EVENT_SETTLED = ProblemType(
+    "event-settled",
+    409,
+    "The webhook event is settled, or being worked on",
+    "Follow the links to the event and to the operation that it began.",
 )
 BODY_TOO_LARGE = ProblemType(
     "body-too-large",
@@ -232,6 +333,37 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "The body's media type is not supported",
     "Send `Content-Type: application/json`.",
 )
+BASE_URL_MISSING = ProblemType(
+    "base-url-missing",
+    409,
+    "The service does not know the address under which it is reached",
+    "Set `HANDOVER_BASE_URL` to the address that the signer's browser can reach, and try again.",
+)
+RECIPIENT_NOT_ALLOWED = ProblemType(
+    "recipient-not-allowed",
+    409,
+    "The contract's e-mail address is not in an allowed domain",
+    "Correct the signer's address (PATCH), or hand the link over by another channel. Nothing was "
+    "sent.",
+)
+LINK_NOT_VALID = ProblemType(
+    "link-not-valid",
+    404,
+    "The link is wrong, has expired or was used",
+    "Ask whoever sent the link for a new one; a link works once, for a limited time.",
+)
+CODE_SHOWN = ProblemType(
+    "code-shown",
+    409,
+    "The code of this record was shown before",
+    "Send the request with `renew=true` for a new code; documents made before keep the old one.",
+)
+CODE_NOT_USED = ProblemType(
+    "code-not-used",
+    409,
+    "The record opens without a code",
+    "Set `HANDOVER_PASSWORD_RULE` to `signer-name-and-code` for the records to come.",
+)
 AREA_UNAVAILABLE = ProblemType(
     "area-unavailable",
     503,
@@ -243,6 +375,43 @@ DATABASE_UNAVAILABLE = ProblemType(
     503,
     "The database does not answer",
     "Look at `/readyz`, then try again; nothing was half-written.",
+)
+STORAGE_FULL = ProblemType(
+    "storage-full",
+    503,
+    "The disk of the database is full",
+    "Free space there, then send the request again; nothing was half-written. To cut a key "
+    "meanwhile: `handover key off`.",
+)
+STORAGE_LOW = ProblemType(
+    "storage-low",
+    503,
+    "Too little space is free to open an area",
+    "Free space, or lower HANDOVER_DISK_FLOOR_MB, then send the request again. Nothing was made. "
+    "Closing and suspending go on meanwhile.",
+)
+DATABASE_READ_ONLY = ProblemType(
+    "database-read-only",
+    503,
+    "The database takes no changes",
+    "Let the service's user write to the database, and see that it is not a standby, then send "
+    "the request again; nothing was half-written.",
+)
+SEALING_KEYS_LOST = ProblemType(
+    "sealing-keys-lost",
+    503,
+    "The file with the sealing keys is missing or can't be used",
+    "Put the file that HANDOVER_KEYRING_FILE names back from its backup, readable for its owner "
+    "only, and restart the service if it was started without it. Nothing was made. Closing and "
+    "suspending go on meanwhile.",
+)
+QUEUE_FULL = ProblemType(
+    "queue-full",
+    429,
+    "More operations wait than the service takes on",
+    "Wait as long as `Retry-After` says, then send the request again. Nothing was made. Closing, "
+    "suspending and cutting keys go on meanwhile. Operators: see `GET /v1/queue`; add a worker, or "
+    "raise HANDOVER_QUEUE_LIMIT.",
 )
 INTERNAL_ERROR = ProblemType(
     "internal-error",

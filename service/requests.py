@@ -66,6 +66,10 @@ def _signer_form(value: Any) -> str:
 
 
 Name = Annotated[str, Field(strict=True, max_length=MAX_NAME), AfterValidator(check_name)]
+PlainText = Annotated[
+    str, Field(strict=True), StringConstraints(strip_whitespace=True), AfterValidator(plain_text)
+]
+"""Text of one line, without control characters."""
 _Plain = Annotated[str, Field(strict=True), AfterValidator(plain_text)]
 Purpose = Annotated[_Plain, StringConstraints(min_length=3, max_length=500)]
 Category = Annotated[_Plain, StringConstraints(min_length=1, max_length=80)]
@@ -132,6 +136,12 @@ class CreateClient(_Request):
     data_categories: list[Category] = Field(
         min_length=1, max_length=20, examples=[["clinical images"]]
     )
+    special_category: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether data of a special category are among them (GDPR art. 9): the opening "
+        "then waits for an approval.",
+    )
     contract: ContractRequest
     slug: str | None = Field(
         default=None,
@@ -141,7 +151,9 @@ class CreateClient(_Request):
     )
     profile: Profile = Profile.hardened
     language: Language = "en"
-    valid_until: IsoDate | None = Field(default=None, description="Last day the key is to work.")
+    valid_until: IsoDate | None = Field(
+        default=None, description="Day on which the key stops working."
+    )
 
 
 class ReopenClient(_Request):
@@ -150,6 +162,7 @@ class ReopenClient(_Request):
     contract: ContractRequest | None = None
     purpose: Purpose | None = None
     data_categories: list[Category] | None = Field(default=None, min_length=1, max_length=20)
+    special_category: bool | None = Field(default=None, strict=True)
     profile: Profile | None = None
     language: Language | None = None
     valid_until: IsoDate | None = None
@@ -192,5 +205,5 @@ class UpdateClient(_Request):
     data_categories: list[Category] | None = Field(default=None, min_length=1, max_length=20)
     language: Language | None = None
     valid_until: IsoDate | None = Field(
-        default=None, description="Last day the key is to work; null for no end."
+        default=None, description="Day on which the key stops working; null for no end."
     )

@@ -5,17 +5,20 @@ from typing import Any
 
 from sqlmodel import Session
 
+from models.access_keys import AccessKeyStatus
 from models.clients import Client, ClientState, move_client
 from models.operations import Operation, OperationKind, OperationState, transition
 from service import problems
 from service.intents import (
     audit,
+    keys_of,
     latest_operation,
     links_of,
     plan_key,
     refuse_unfinished,
 )
 from service.problems import Problem
+from service.rotation.wishes import plan_next_key
 from service.wishes import Requester
 
 
@@ -50,9 +53,24 @@ def _closing(session: Session, client: Client) -> dict[str, Any]:  # noqa: ARG00
     return {}
 
 
+def _rotation(session: Session, client: Client) -> dict[str, Any]:
+    planned = keys_of(session, client)[-1]
+    if planned.status is AccessKeyStatus.active and planned.proven_at is None:
+        # Left by a worker that died too often; the run goes on with it.
+        return {}
+    return plan_next_key(session, client, keys_of(session, client))
+
+
+def _nothing(session: Session, client: Client) -> dict[str, Any]:  # noqa: ARG001
+    return {}
+
+
 _REPLAN: Mapping[OperationKind, Callable[[Session, Client], dict[str, Any]]] = {
     OperationKind.open: _opening,
     OperationKind.reopen: _opening,
     OperationKind.close: _closing,
+    OperationKind.rotate: _rotation,
+    OperationKind.update: _nothing,
+    OperationKind.repair: _nothing,
 }
 """What is planned anew for each kind, before it runs again; returns changed parameters."""

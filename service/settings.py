@@ -1,6 +1,7 @@
 """Configuration: ``HANDOVER_*`` from the environment or ``.env``; no secret has a default."""
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,6 +10,7 @@ from pydantic import (
     Field,
     FilePath,
     SecretStr,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -20,11 +22,22 @@ from models.clients import Profile
 from models.countries import EU_REGIONS
 from pdf import Organisation
 from pdf.logo import Logo, is_svg, small
+from service.approvals.rules import DEFAULT_RULES, ApprovalRules, load_rules
 
 DEFAULT_BUCKET = "legit-health-clients"
 """The bucket that SP-050-003 names (SP-18)."""
 
-DEFAULT_PROFILES = (Profile.hardened, Profile.sp_050_003, Profile.read_only, Profile.write_only)
+Host = Annotated[str, StringConstraints(to_lower=True, pattern=r"^(\*\.)?[A-Za-z0-9.:_-]+$")]
+"""A host's name, or `*.` and a domain for every host below it."""
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NETWORKS = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+SIGNER_NAME: Literal["signer-name"] = "signer-name"
+"""The procedure's rule for what opens a record (SP-28)."""
+
+DEFAULT_PROFILES = (Profile.sp_050_003, Profile.hardened)
+"""The profiles that nobody has to be asked about."""
 
 
 class Settings(BaseSettings):
@@ -55,22 +68,76 @@ class Settings(BaseSettings):
     """Passphrase of the Pulumi state's secrets, for the ``passphrase`` secrets provider."""
     allow_embedded_on_aws: bool = False
 
+    backup_passphrase: SecretStr | None = Field(default=None, min_length=12)
+    """Wraps the sealing keys in a backup; keep it apart from the backups."""
+    disk_floor_mb: int = Field(default=100, ge=1)
+    """Free space in megabytes below which no area is opened; closing goes on."""
+
     group: str = "Clients"
     boundary_name: str = "handover-client-boundary"
     # NoDecode: a comma-separated list is what people write in an environment.
     profiles_allowed: Annotated[tuple[Profile, ...], NoDecode] = DEFAULT_PROFILES
+    approval_rules_file: FilePath | None = None
+    """TOML or JSON; what SP-050-003 says unless set (see `service.approvals.rules`)."""
+    approval_days: int = Field(default=14, ge=1, le=90)
+    """How long an approval waits to be decided before it expires."""
     iam_user_quota: int = Field(default=5000, ge=1)
     parallel_operations: int = Field(default=16, ge=1, le=64)
+    worker_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """The name of this process's worker, stable over restarts; the host's name unless set."""
+    queue_limit: int = Field(default=5000, ge=1)
+    """Unfinished operations past which no new area is opened (429)."""
     key_proof_seconds: float = Field(default=60.0, gt=0)
+    rotation_overlap_days: int = Field(default=7, ge=0, le=90)
+    """How long both keys work after a rotation, unless the request says otherwise."""
+    operation_deadline_seconds: float = Field(default=3600.0, gt=0)
+    """How long an operation may take once it has begun, waiting for AWS included."""
 
     wait_limit_seconds: float = Field(default=60.0, gt=0, le=300)
     max_body_bytes: int = Field(default=65536, ge=1024)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_hosts_allowed: Annotated[tuple[Host, ...], NoDecode] = ()
+    """Hosts to which webhooks may be sent; without any, no endpoint can be made."""
+    webhook_networks_allowed: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks to which webhooks may be sent though they are not public."""
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+[^\s?#/]$")
+    """The address under which the world reaches this service; never taken from a request."""
+    webhook_requests_per_minute: int = Field(default=600, ge=1)
+    """Deliveries that one process takes from one connection; more are answered 429."""
+    webhook_event_days: int = Field(default=90, ge=1)
+    """How long the content of settled webhook events is kept; that they came is kept for ever."""
+    webhook_fetch_seconds: float = Field(default=10.0, gt=0, le=60)
+    """How long a tool's API may take to answer one question."""
+    link_hours: float = Field(default=72.0, gt=0, le=720)
+    """How long a one-time link to a record works."""
+    receipt_grace_days: float = Field(default=14.0, ge=0)
+    """How long after its receipt a key's secret is kept."""
+    password_rule: Literal["signer-name", "signer-name-and-code"] = SIGNER_NAME
+    """What opens a record: the procedure's rule (SP-28), or that and a code of six words."""
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    mail_from: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    """Sender of the e-mails that carry links; local mode puts them in a folder instead."""
+    mails_per_hour: int = Field(default=200, ge=1)
+    """E-mails that may leave in an hour; more wait."""
+    mail_domains_allowed: Annotated[tuple[str, ...], NoDecode] = ()
+    """Domains to which links may be mailed; all, where none is set."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     local: bool = False
     font_directories: Annotated[tuple[Path, ...], NoDecode] = ()
 
-    @field_validator("profiles_allowed", "trusted_proxies", "font_directories", mode="before")
+    @field_validator(
+        "profiles_allowed",
+        "trusted_proxies",
+        "font_directories",
+        "webhook_hosts_allowed",
+        "webhook_networks_allowed",
+        "mail_domains_allowed",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -94,6 +161,13 @@ class Settings(BaseSettings):
                 TypeAdapter(Logo).validate_python(value.read_bytes())
             except ValidationError as error:
                 raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        return value
+
+    @field_validator("approval_rules_file")
+    @classmethod
+    def _usable_rules(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            load_rules(value)
         return value
 
     @field_validator("region")
@@ -131,6 +205,11 @@ class Settings(BaseSettings):
             logo=small(logo) if logo and not is_svg(logo) else logo,
         )
 
+    @cached_property
+    def approval_rules(self) -> ApprovalRules:
+        """Return which openings need whose approval, as the rules are when first asked for."""
+        return load_rules(self.approval_rules_file) if self.approval_rules_file else DEFAULT_RULES
+
     @property
     def database(self) -> str:
         """Return the database's URL; a SQLite file in the data directory unless set."""
@@ -157,4 +236,8 @@ class LocalSettings(Settings):
     bucket: str = DEFAULT_BUCKET
     region: str = "eu-west-1"
     engine: Literal["auto", "embedded", "official"] = "embedded"
+    webhook_hosts_allowed: Annotated[tuple[Host, ...], NoDecode] = LOOPBACK_HOSTS
+    webhook_networks_allowed: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = (
+        LOOPBACK_NETWORKS
+    )
     local: bool = True

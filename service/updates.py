@@ -15,6 +15,7 @@ from models.base import utc_now
 from models.clients import Client, ClientState, Contract, Signer
 from service import problems
 from service.intents import audit, closed, contract_intent, links_of, refuse_unfinished, sign
+from service.outgoing.announce import EventType, announce
 from service.problems import Problem
 from service.records import RecordGone, RecordOffice
 from service.wishes import ContractIntent, Requester
@@ -32,11 +33,14 @@ class UpdateIntent:
 
 
 def refuse_unless_open(session: Session, client: Client) -> None:
-    """Raise the 409 Problem for a client that is not open, or that is being worked on."""
+    """Raise the 409 Problem for a client without an open area, or that is being worked on.
+
+    One that is suspended may change: more time for one whose validity ended comes before resuming.
+    """
     refuse_unfinished(session, client)
     if client.state is ClientState.closed:
         raise closed(client)
-    if client.state is not ClientState.open:
+    if client.state not in (ClientState.open, ClientState.suspended):
         raise _not_open(client, f"The client {client.slug} is {client.state.value}.")
 
 
@@ -65,6 +69,8 @@ def update(
         return
     client.updated_at = utc_now()
     data = {"changed": changed, "record": record.number, "version": record.version}
+    ready = {"record": record.number, "version": record.version}
+    announce(session, EventType.record_ready, client, data=ready)
     audit(session, requester, "client.updated", client, data)
 
 
@@ -78,6 +84,8 @@ def _change_client(client: Client, intent: UpdateIntent) -> list[str]:
     changed = [name for name, value in wanted.items() if getattr(client, name) != value]
     for name in changed:
         setattr(client, name, wanted[name])
+    if "valid_until" in changed:
+        client.expiry_warned_days = None
     return changed
 
 

@@ -71,6 +71,7 @@ class OpenIntent:
     language: str
     valid_until: date | None
     contract: ContractIntent
+    special_category: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,4 @@ class ReopenIntent:
     profile: Profile
     language: str
     valid_until: date | None
+    special_category: bool = False

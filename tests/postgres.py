@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,13 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One server for the test run (for each worker of it), stopped at the end."""
+    with running_server() as server:
+        yield server
+
+
+@contextmanager
+def running_server(settings: Mapping[str, str] = SETTINGS) -> Iterator[PostgresServer]:
+    """Run a server with these settings, on data of its own, while the context lasts."""
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="handover-postgres-") as name:
         folder = Path(name)
@@ -49,17 +56,24 @@ def postgres_server() -> Iterator[PostgresServer]:
             account = pwd.getpwnam(_account())
             os.chown(folder, account.pw_uid, account.pw_gid)
         _init(programs, folder)
-        with _running(programs, folder):
+        with _running(programs, folder, settings):
             yield PostgresServer(folder)
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of a new, empty database, dropped after the test."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_database(server: PostgresServer) -> Iterator[str]:
+    """Make an empty database and yield its URL; dropped at the end."""
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-        yield postgres_server.url(name)
+        yield server.url(name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
@@ -117,13 +131,13 @@ def _init(programs: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _running(programs: Path, folder: Path) -> Iterator[None]:
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+def _running(programs: Path, folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     command = [str(programs / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
     log = folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            _unprivileged([*command, *settings]), stdout=output, stderr=output, cwd=folder
+            _unprivileged([*command, *options]), stdout=output, stderr=output, cwd=folder
         )
     try:
         _wait_until_ready(server, folder, log)

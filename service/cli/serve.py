@@ -4,12 +4,10 @@ import asyncio
 import gc
 import json
 import logging
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,6 +15,8 @@ import uvicorn
 
 from service.assembly import Runtime, aws_environment, running
 from service.cli.output import JsonFlag, refuse
+from service.cli.stopping import leave_on_signals
+from service.cli.worker import refuse_sqlite
 from service.http.app import create_app
 from service.local import local_service
 from service.logs import configure_logging
@@ -37,15 +37,19 @@ def serve(
     data: Annotated[
         Path, typer.Option(help="Folder of local mode: database, state, keys, logs.")
     ] = Path(".handover"),
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Leave the work to `handover worker` processes.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve the API and carry out operations, until stopped by Ctrl-C or SIGTERM."""
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, _leave)
+    leave_on_signals()
     with _listening(host, port, as_json=as_json) as listener:
         if local:
+            if no_worker:
+                refuse_sqlite("sqlite", "`--no-worker`")
             configure_logging("info", data / "logs")
-            with local_service(data) as service:
+            with local_service(data, keyless=True) as service:
                 document = {
                     "data": str(data.absolute()),
                     "token_file": str(service.token_file.absolute()),
@@ -55,20 +59,13 @@ def serve(
                 _run(service.runtime, listener, document, as_json=as_json)
         else:
             settings = Settings()
+            if no_worker:
+                refuse_sqlite(settings.database, "`--no-worker`")
             configure_logging(settings.log_level, None)
-            with running(settings, aws_environment(settings)) as runtime:
+            with running(
+                settings, aws_environment(settings), worker=not no_worker, keyless=True
+            ) as runtime:
                 _run(runtime, listener, {}, as_json=as_json)
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Leave through all open contexts, so that worker and local AWS end in order.
-
-    uvicorn raises the signal again once it has stopped serving, so that this is reached both
-    while the service starts and when it has served.
-    """
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, signal.SIG_IGN)
-    raise SystemExit(0)
 
 
 def _run(

@@ -7,7 +7,7 @@ import threading
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, func, select, update
 
 from models.base import utc_now
 from models.clients import Client
@@ -79,6 +79,8 @@ class Courier:
         return sent
 
     def _claim(self, now: datetime) -> Mail | None:
+        if self._full(now):
+            return None
         due = select(Mail.id).where(
             Mail.state == MailState.pending, col(Mail.next_attempt_at) <= now
         )
@@ -97,6 +99,13 @@ class Courier:
                 .values(next_attempt_at=now + LEASE, attempts=col(Mail.attempts) + 1)
             )
             return session.get(Mail, found) if claimed.rowcount == 1 else None
+
+    def _full(self, now: datetime) -> bool:
+        """Tell whether as many messages as are allowed have left within the hour (PB-20)."""
+        lately = select(func.count()).select_from(Mail)
+        lately = lately.where(col(Mail.sent_at) > now - timedelta(hours=1))
+        with transaction(self._services.database, write=False) as session:
+            return session.exec(lately).one() >= self._services.settings.mails_per_hour
 
     def _carry(self, mail: Mail) -> bool:
         try:

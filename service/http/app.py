@@ -1,40 +1,73 @@
 """The application: routers, handlers, middleware and the services, put together."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.context import Services
 from service.http import (
+    approvals,
     areas,
     audit,
     client_changes,
     client_reading,
     clients,
+    collect,
+    delegations,
     docs,
     errors,
+    events,
     health,
+    keys,
     openapi,
+    operation_changes,
     operations,
+    queue,
+    reconciliation,
+    record_links,
     records,
+    rotation,
+    suspension,
     templates,
+    webhook_connections,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_events,
+    webhooks,
 )
 from service.http.guards import require_guards
 from service.http.middleware import BodyLimit, HeadAsGet, RequestContext
-from service.http.quota import UserQuota
+from service.http.quota import AdmissionControl, UserQuota
 from service.http.routes import ROUTERS, routes
+from service.queue import QueueLimit
+from service.version import version
+from service.webhooks.rates import TokenBuckets
 
 ROUTERS[:] = [
     clients.router,
     client_reading.router,
     client_changes.router,
     areas.router,
+    approvals.router,
+    delegations.router,
+    suspension.router,
+    rotation.router,
+    keys.router,
     records.router,
+    record_links.router,
+    collect.router,
     templates.router,
+    webhooks.router,
+    webhook_connections.router,
+    webhook_events.router,
     audit.router,
+    reconciliation.router,
+    events.router,
+    webhook_endpoints.router,
+    webhook_deliveries.router,
     operations.router,
+    operation_changes.router,
+    queue.router,
     health.router,
     docs.router,
 ]
@@ -44,7 +77,7 @@ def create_app(services: Services) -> FastAPI:
     """Return the HTTP application over these services; raises UnguardedRoute for an open route."""
     app = FastAPI(
         title="Handover",
-        version=_version(),
+        version=version(),
         description=openapi.DESCRIPTION,
         # The interactive pages would load their scripts from a network that is not ours (PB-01).
         docs_url=None,
@@ -54,8 +87,14 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     settings = services.settings
-    app.state.quota = UserQuota(services.areas, services.database, settings.iam_user_quota)
+    app.state.admission = AdmissionControl(
+        UserQuota(services.areas, services.database, settings.iam_user_quota),
+        QueueLimit(settings.queue_limit),
+    )
     app.state.looks = CapacityLimiter(areas.PARALLEL_LOOKS)
+    app.state.webhook_rates = TokenBuckets(settings.webhook_requests_per_minute)
+    app.state.collect_tries = TokenBuckets(collect.TRIES_PER_MINUTE)
+    app.state.cuts = CapacityLimiter(suspension.PARALLEL_CUTS)
     for router in ROUTERS:
         app.include_router(router)
     require_guards(routes())
@@ -68,10 +107,3 @@ def create_app(services: Services) -> FastAPI:
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
-
-
-def _version() -> str:
-    try:
-        return version("handover")
-    except PackageNotFoundError:
-        return "0.0.0"

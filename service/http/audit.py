@@ -41,7 +41,7 @@ _PAGES = documented(
 @router.get("/audit", summary="Read the audit chain", responses=_PAGES)
 def list_audit(paging: Paging, services: ServicesDep, caller: Admin) -> AuditPage:
     """Return a page of the whole chain, oldest first."""
-    _require_unlimited(caller)
+    require_unlimited(caller)
     return _page(services, paging, None)
 
 
@@ -52,7 +52,7 @@ def list_audit(paging: Paging, services: ServicesDep, caller: Admin) -> AuditPag
 )
 async def verify_audit(request: Request, services: ServicesDep, caller: Admin) -> ChainDocument:
     """Recompute every hash and say where the chain first does not hold, if anywhere."""
-    _require_unlimited(caller)
+    require_unlimited(caller)
     limiter = request.app.state.looks
     assert isinstance(limiter, CapacityLimiter)
     return await run_sync(_verify, services, limiter=limiter)
@@ -95,10 +95,11 @@ def _verify(services: Services) -> ChainDocument:
         return ChainDocument.model_validate(verify_chain(session))
 
 
-def _require_unlimited(caller: Caller) -> None:
+def require_unlimited(caller: Caller, what: str = "The chain tells of every client") -> None:
+    """Raise the 403 for a token that is limited to some clients."""
     if caller.token.slugs is not None:
         raise Problem(
             problems.INSUFFICIENT_SCOPE,
-            "The chain tells of every client, and the token is limited to some.",
+            f"{what}, and the token is limited to some.",
             members={"scope": "admin"},
         )

@@ -61,7 +61,13 @@ def update_client(
         refuse_unless_open(session, client)
         contract, signer = signed_contract(session, client)
         intent = validate_update(
-            body, client, contract, signer, services.today(), services.records.can_print
+            body,
+            client,
+            contract,
+            signer,
+            services.settings,
+            services.today(),
+            services.records.can_print,
         )
         update(session, services.records, client, contract, signer, intent, caller.requester)
         document = client_document(session, client)

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from models.actors import Scope
 from models.clients import Client, current_contract
 from models.names import slug_key
-from models.operations import UNFINISHED, Operation
+from models.operations import UNFINISHED, Operation, OperationState
 from service import problems
 from service.context import Services
 from service.http.dependencies import Caller, Closer, ServicesDep, Writer
@@ -26,7 +26,7 @@ from service.http.negotiation import (
 from service.http.openapi import FOLLOW_HEADERS, PDF_CONTENT, Responses, documented
 from service.http.parameters import Reason, Slug
 from service.http.preconditions import client_for_change
-from service.http.quota import UserQuota
+from service.http.quota import AdmissionControl
 from service.http.record_answers import record_answer
 from service.http.starting import Once, Started, start
 from service.http.waiting import accepted, answer, refuse_failed, settled
@@ -56,21 +56,23 @@ _TAKES_BODY = (
     problems.BODY_TOO_LARGE,
     problems.UNSUPPORTED_MEDIA_TYPE,
     problems.NOT_ACCEPTABLE,
-    problems.APPROVAL_REQUIRED,
+    problems.NOBODY_CAN_APPROVE,
     problems.CONTRACT_NOT_SIGNED,
     problems.CONTRACT_ENDED,
     problems.QUOTA_REACHED,
+    problems.QUEUE_FULL,
+    problems.STORAGE_LOW,
 )
 
 
-def quota_of(request: Request) -> UserQuota:
-    """Return the application's one quota."""
-    quota = request.app.state.quota
-    assert isinstance(quota, UserQuota)
-    return quota
+def admission_of(request: Request) -> AdmissionControl:
+    """Return the application's one admission of new areas."""
+    admission = request.app.state.admission
+    assert isinstance(admission, AdmissionControl)
+    return admission
 
 
-QuotaDep = Annotated[UserQuota, Depends(quota_of)]
+AdmissionDep = Annotated[AdmissionControl, Depends(admission_of)]
 
 
 @router.post(
@@ -100,7 +102,7 @@ async def open_client(
     body: CreateClient,
     services: ServicesDep,
     caller: Writer,
-    quota: QuotaDep,
+    admission: AdmissionDep,
     key: IdempotencyKeyDep,
     waiting: WaitingDep,
     pdf: WantsPdf,
@@ -113,7 +115,7 @@ async def open_client(
     """
     _require_for_pdf(caller, pdf)
     once = Once.of(caller.actor.id, key, "POST", "/v1/clients", body.model_dump(mode="json"))
-    started = await run_sync(_open, services, caller, quota, once, body)
+    started = await run_sync(_open, services, caller, admission, once, body)
     return await _answer(services, caller, started, waiting, pdf=pdf, done_status=201)
 
 
@@ -173,7 +175,7 @@ async def reopen_client(
     slug: Slug,
     services: ServicesDep,
     caller: Writer,
-    quota: QuotaDep,
+    admission: AdmissionDep,
     key: IdempotencyKeyDep,
     waiting: WaitingDep,
     pdf: WantsPdf,
@@ -190,26 +192,26 @@ async def reopen_client(
 
     def begin(session: Session) -> Operation:
         client = client_for_change(session, caller, slug, if_match)
-        return _reopen(session, services, caller, quota, client, body)
+        return _reopen(session, services, caller, admission, client, body)
 
-    await run_sync(quota.refresh)
+    await run_sync(admission.refresh)
     started = await run_sync(start, services, once, begin)
     return await _answer(services, caller, started, waiting, pdf=pdf)
 
 
 def _open(
-    services: Services, caller: Caller, quota: UserQuota, once: Once, body: CreateClient
+    services: Services, caller: Caller, admission: AdmissionControl, once: Once, body: CreateClient
 ) -> Started:
-    quota.refresh()
+    admission.refresh()
 
     def begin(session: Session) -> Operation:
         # Checked only now: a repeated request answers its operation even if the rules say no today.
         can_print = services.records.can_print
-        intent = validate(body, services.settings, services.today(), can_print)
+        intent = validate(body, services.today(), can_print)
         if not caller.token.reaches(intent.slug):
             detail = f"The token is limited to other slugs than {intent.slug}."
             raise Problem(problems.SLUG_OUT_OF_REACH, detail)
-        return begin_open(session, services.settings, intent, caller.requester, quota.admit)
+        return begin_open(session, services.settings, intent, caller.requester, admission.admit)
 
     return start(services, once, begin)
 
@@ -218,15 +220,16 @@ def _reopen(
     session: Session,
     services: Services,
     caller: Caller,
-    quota: UserQuota,
+    admission: AdmissionControl,
     client: Client,
     body: ReopenClient,
 ) -> Operation:
     contract = current_contract(session, client.id)
     assert contract is not None  # every client is written together with a contract
     can_print = services.records.can_print
-    intent = validate_reopen(body, client, contract, services.settings, services.today(), can_print)
-    return begin_reopen(session, client, intent, caller.requester, quota.admit)
+    intent = validate_reopen(body, client, contract, services.today(), can_print)
+    settings = services.settings
+    return begin_reopen(session, settings, client, intent, caller.requester, admission.admit)
 
 
 async def _answer(
@@ -238,8 +241,9 @@ async def _answer(
     pdf: bool = False,
     done_status: int = 200,
 ) -> Response:
-    # A repeated request never gets a secret again, so it gets no PDF.
-    if not pdf or started.replayed:
+    # A repeated request never gets a secret again, so it gets no PDF; what waits has none yet.
+    waits = started.operation.state is OperationState.awaiting_approval
+    if not pdf or started.replayed or waits:
         return await answer(
             services, started.operation, waiting, done_status=done_status, replayed=started.replayed
         )

@@ -2,6 +2,7 @@
 audit.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from sqlalchemy.exc import DBAPIError
 
 from models.actors import Actor, ApiToken, Scope, authenticate
 from models.base import utc_now
@@ -18,6 +20,7 @@ from service.context import Services
 from service.problems import Problem
 from service.wishes import Requester
 
+_log = logging.getLogger("handover.http")
 _LAST_USED_STEP = timedelta(minutes=1)
 
 bearer = HTTPBearer(
@@ -91,7 +94,11 @@ def caller_behind(request: Request, services: Services, plain: str) -> Caller | 
         token, actor = found
         session.expunge_all()
     if _is_stale(token, now):
-        _note_use(services, token.id, now)
+        try:
+            _note_use(services, token.id, now)
+        except DBAPIError as error:
+            # A database that takes no changes can still be read.
+            _log.warning("the use of a token was not noted: %s", error)
     request.state.actor_id = actor.id
     return Caller(token, actor, source_ip(request), str(request.state.request_id))
 
@@ -130,4 +137,5 @@ Reader = Annotated[Caller, _scoped(Scope.clients_read)]
 Writer = Annotated[Caller, _scoped(Scope.clients_write)]
 Closer = Annotated[Caller, _scoped(Scope.clients_close)]
 RecordReader = Annotated[Caller, _scoped(Scope.records_read)]
+Decider = Annotated[Caller, _scoped(Scope.approvals_decide)]
 Admin = Annotated[Caller, _scoped(Scope.admin)]

@@ -56,7 +56,11 @@ class OperationDocument(Document):
     failure: FailureDocument | None
     reason: str | None
     requested_by: str = Field(description="Row id of the actor.")
-    attempts: int
+    attempts: int = Field(description="How often a worker took this run up.")
+    run: int = Field(description="Counts from 1; a retry or another worker makes the next one.")
+    waiting_for: str | None = Field(description="What it waits for, such as AWS.")
+    deadline_at: datetime | None = Field(description="When its time is up; set when it begins.")
+    cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -111,6 +115,8 @@ class KeyDocument(Document):
     status: AccessKeyStatus
     created_at: datetime
     proven_at: datetime | None
+    turn_off_at: datetime | None = Field(description="When its overlap after a rotation ends.")
+    delete_at: datetime | None = Field(description="When it is deleted, being off by then.")
     ended_at: datetime | None
 
 
@@ -193,6 +199,58 @@ class AreaDocument(Document):
     user_name: str
 
 
+class SuspendedDocument(Document):
+    """That no key of the client may work, since when and why."""
+
+    at: datetime
+    reason: str | None
+    cut_at: datetime | None = Field(description="When AWS confirmed it; null before that.")
+
+
+class HeldKeyDocument(Document):
+    """A key as AWS holds it."""
+
+    key_id: str = Field(examples=["AKIAIOSFODNN7EXAMPLE"])
+    status: Literal["Active", "Inactive"]
+
+
+class KeyReport(Document):
+    """A key and its age; the secret is in the record only."""
+
+    client: str = Field(examples=["ABC-LLC"])
+    key_id: str = Field(examples=["AKIAIOSFODNN7EXAMPLE"])
+    generation: int
+    status: AccessKeyStatus
+    works: bool = Field(description="Whether it is to work: active, and its client not suspended.")
+    created_at: datetime
+    age_days: int
+    turn_off_at: datetime | None = Field(description="When its overlap after a rotation ends.")
+    delete_at: datetime | None = Field(description="When it is deleted, being off by then.")
+    links: dict[str, str]
+
+
+class KeyPage(Document):
+    """One page of keys, by client and generation."""
+
+    items: list[KeyReport]
+    next_page_token: str | None
+
+
+class AccessDocument(Document):
+    """What AWS confirms of a client's access, read back after it was changed."""
+
+    client: str = Field(examples=["ABC-LLC"])
+    state: ClientState
+    suspended: SuspendedDocument | None
+    user_name: str
+    user_exists: bool = Field(description="False where AWS has no such user: then no key works.")
+    denied: bool = Field(description="Whether the user is explicitly denied everything.")
+    keys: list[HeldKeyDocument]
+    cut: bool = Field(description="Whether nobody can use any key of the client.")
+    confirmed_at: datetime
+    links: dict[str, str]
+
+
 class ClientSummary(Document):
     """A client in a list."""
 
@@ -228,6 +286,7 @@ class ClientDocument(Document):
     language: str
     valid_until: date | None
     owner: str = Field(description="Row id of the actor who answers for the client.")
+    suspended: SuspendedDocument | None
     contract: ContractDocument | None
     area: AreaDocument
     keys: list[KeyDocument]

@@ -8,11 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from starlette.exceptions import HTTPException
 
+from models.sealing import SealingError
 from service import problems
 from service.http.routes import allowed_methods
+from service.machine import database_problem
 from service.problems import FieldError, Problem, describe
 
 _log = logging.getLogger("handover.http")
@@ -58,6 +60,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(OperationalError, _on_lost_database)
     app.add_exception_handler(InterfaceError, _on_lost_database)
+    # What PostgreSQL calls a write in a read-only transaction.
+    app.add_exception_handler(InternalError, _on_lost_database)
+    app.add_exception_handler(SealingError, _on_lost_keys)
 
 
 def _error_document(error: FieldError) -> dict[str, str]:
@@ -88,11 +93,18 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_lost_database(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
     _log.error("request %s: the database failed: %s", request_id_of(request), error)
+    return problem_response(database_problem(error), request_id_of(request))
+
+
+async def _on_lost_keys(request: Request, error: Exception) -> Response:
+    # Its sentence names files of the server: for the log, not for the caller.
+    _log.error("request %s: %s", request_id_of(request), error)
     problem = Problem(
-        problems.DATABASE_UNAVAILABLE,
-        "The database did not answer in time; nothing was half-written.",
-        headers={"Retry-After": "5"},
+        problems.SEALING_KEYS_LOST,
+        "What is sealed can't be opened: the sealing keys are amiss.",
+        headers={"Retry-After": "30"},
     )
     return problem_response(problem, request_id_of(request))
 

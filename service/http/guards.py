@@ -12,7 +12,20 @@ from service.http.dependencies import authenticated
 from service.problems import Problem
 
 PUBLIC_PATHS = frozenset(
-    {"/docs", "/healthz", "/readyz", "/v1/healthz", "/v1/readyz", "/problems", "/problems/{name}"}
+    {
+        "/docs",
+        "/healthz",
+        "/readyz",
+        "/v1/healthz",
+        "/v1/readyz",
+        "/problems",
+        "/problems/{name}",
+        "/v1/webhooks/{connection}",
+        "/collect",
+        "/collect/look",
+        "/collect/document",
+        "/collect/confirm",
+    }
 )
 """All that answers without a token, besides `/openapi.json`."""
 

@@ -8,14 +8,17 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.database import DatabaseNotMigrated, DatabaseTooNew, require_migrated
+from models.database import DatabaseNotMigrated, DatabaseTooNew, require_migrated, transaction
+from models.workers import live_workers
 from service import problems
 from service.context import Services
 from service.http.dependencies import ServicesDep, bearer, caller_behind
 from service.http.documents import Alive, Check, Readiness
 from service.http.openapi import documented
 from service.http.pages import page, prose
+from service.machine import key_file_trouble, low_places
 from service.problems import Problem, ProblemType
+from service.queue import aws_away_since, depth
 
 router = APIRouter(tags=["health"])
 
@@ -45,8 +48,9 @@ def readyz(
     """
     checks = _database_checks(services)
     known = _is_known(request, services, credentials) if all(c.ok for c in checks) else False
+    checks += [_disk_check(services), _key_check(services)]
     checks += _area_checks(services, known)
-    checks.append(_worker_check(services))
+    checks += _work_checks(services)
     ready = Readiness(ready=all(check.ok for check in checks), checks=checks)
     return JSONResponse(ready.model_dump(mode="json"), 200 if ready.ready else 503)
 
@@ -121,11 +125,41 @@ def _area_checks(services: Services, known: bool) -> list[Check]:
     ]
 
 
-def _worker_check(services: Services) -> Check:
+def _disk_check(services: Services) -> Check:
+    low = low_places(services.settings)
+    floor = services.settings.disk_floor_mb
+    detail = f"less than {floor} MB are free; no area is opened" if low else f"over {floor} MB free"
+    return Check(name="disk", ok=not low, detail=detail)
+
+
+def _key_check(services: Services) -> Check:
+    trouble = key_file_trouble(services.settings)
+    lost = trouble is not None
+    detail = "missing or can't be used; put HANDOVER_KEYRING_FILE back" if lost else "there"
+    return Check(name="sealing_keys", ok=not lost, detail=detail)
+
+
+def _work_checks(services: Services) -> list[Check]:
     alive = services.dispatcher.alive()
-    return Check(
-        name="worker", ok=alive, detail="works" if alive else "no worker runs; restart the service"
-    )
+    try:
+        with transaction(services.database, write=False) as session:
+            names = [worker.name for worker in live_workers(session) if not worker.draining]
+            away, waiting = aws_away_since(session), depth(session)
+    except SQLAlchemyError:
+        return [Check(name="worker", ok=alive, detail="not known while the database is away")]
+    works = "works" if alive else f"{len(names)} work elsewhere"
+    limit = services.settings.queue_limit
+    room = "" if waiting < limit else "; no area is opened until it is shorter"
+    gone = f"AWS has not answered since {away:%Y-%m-%dT%H:%M:%SZ}; operations wait" if away else ""
+    return [
+        Check(
+            name="worker",
+            ok=alive or bool(names),
+            detail=works if alive or names else "no worker runs; start `handover worker`",
+        ),
+        Check(name="queue", ok=True, detail=f"{waiting} of at most {limit} unfinished{room}"),
+        Check(name="aws_circuit", ok=away is None, detail=gone or "closed"),
+    ]
 
 
 def _entry(kind: ProblemType) -> str:

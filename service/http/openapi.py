@@ -23,7 +23,14 @@ polled, followed as server-sent events, or waited for with `Prefer: wait=N`. Eve
 """
 
 _REFERENCE = {"$ref": "#/components/schemas/ProblemDocument"}
-_ALWAYS = (problems.UNAUTHENTICATED, problems.INTERNAL_ERROR, problems.DATABASE_UNAVAILABLE)
+_ALWAYS = (
+    problems.UNAUTHENTICATED,
+    problems.INTERNAL_ERROR,
+    problems.DATABASE_UNAVAILABLE,
+    problems.STORAGE_FULL,
+    problems.DATABASE_READ_ONLY,
+    problems.SEALING_KEYS_LOST,
+)
 
 FOLLOW_HEADERS = {
     "Location": {"description": "Where to follow the operation.", "schema": {"type": "string"}},

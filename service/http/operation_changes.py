@@ -135,9 +135,7 @@ def _held(session: Session, caller: Caller, operation_id: str) -> tuple[Operatio
     return operation, client
 
 
-def _pass_gates(
-    session: Session, services: Services, operation: Operation, client: Client
-) -> None:
+def _pass_gates(session: Session, services: Services, operation: Operation, client: Client) -> None:
     contract = current_contract(session, client.id)
     assert contract is not None  # every client is written together with a contract
     refuse_outdated(client, contract, services.today())

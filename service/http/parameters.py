@@ -11,9 +11,13 @@ Slug = Annotated[str, Path(description="The client's slug, in any case.", exampl
 FilterText = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(plain_text)
 ]
-Reason = Annotated[
+ReasonText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
     AfterValidator(plain_text),
-    Query(description="Why the area is closed.", examples=["The contract ended"]),
+]
+OptionalReason = Annotated[ReasonText | None, Query(description="Why this is done; it is kept.")]
+Reason = Annotated[
+    ReasonText,
+    Query(description="Why this is done; it is kept.", examples=["The contract ended"]),
 ]

@@ -6,7 +6,12 @@ from sqlmodel import Session, select
 
 from models.access_keys import AccessKey
 from models.clients import Client, ClientState, Contract, Signer, current_contract, find_client
-from models.operations import Operation, OperationKind, unfinished_operation
+from models.operations import (
+    Operation,
+    OperationKind,
+    OperationState,
+    unfinished_operation,
+)
 from models.stack_outputs import StackOutput
 from service import problems
 from service.http.dependencies import Caller
@@ -21,6 +26,7 @@ from service.http.documents import (
     Progress,
     RemainingDocument,
     SignerDocument,
+    SuspendedDocument,
 )
 from service.http.record_reading import record_documents
 from service.intents import keys_of
@@ -56,6 +62,8 @@ def operation_within_reach(
 def operation_document(operation: Operation, client: Client) -> OperationDocument:
     """Return the document of an operation."""
     address = f"/v1/operations/{operation.id}"
+    waits = operation.state is OperationState.awaiting_approval
+    approvals = {"approvals": f"/v1/approvals?operation={operation.id}"} if waits else {}
     reopening = operation.kind is OperationKind.reopen
     return OperationDocument(
         id=operation.id,
@@ -68,6 +76,10 @@ def operation_document(operation: Operation, client: Client) -> OperationDocumen
         reason=operation.reason,
         requested_by=operation.requested_by,
         attempts=operation.attempts,
+        run=operation.run,
+        waiting_for=operation.waiting_for,
+        deadline_at=operation.deadline_at,
+        cancel_requested_at=operation.cancel_requested_at,
         created_at=operation.created_at,
         started_at=operation.started_at,
         finished_at=operation.finished_at,
@@ -76,7 +88,8 @@ def operation_document(operation: Operation, client: Client) -> OperationDocumen
             "self": address,
             "events": f"{address}/events",
             "client": f"/v1/clients/{client.slug}",
-        },
+        }
+        | approvals,
     )
 
 
@@ -96,6 +109,7 @@ def client_document(session: Session, client: Client) -> ClientDocument:
         language=client.language,
         valid_until=client.valid_until,
         owner=client.owner_actor_id,
+        suspended=suspended_document(client),
         contract=_contract(session, contract) if contract else None,
         area=_area(client),
         keys=[_key(key) for key in keys],
@@ -105,6 +119,15 @@ def client_document(session: Session, client: Client) -> ClientDocument:
         created_at=client.created_at,
         updated_at=client.updated_at,
         links=_links(client, unfinished_operation(session, client.id)),
+    )
+
+
+def suspended_document(client: Client) -> SuspendedDocument | None:
+    """Return the document of the client's suspension, None where there is none."""
+    if client.suspended_at is None:
+        return None
+    return SuspendedDocument(
+        at=client.suspended_at, reason=client.suspended_reason, cut_at=client.cut_at
     )
 
 
@@ -124,11 +147,12 @@ def client_summary(client: Client, contract: Contract | None) -> ClientSummary:
 
 
 def _failure(operation: Operation) -> FailureDocument | None:
-    if operation.failure_code is None:
+    cancelled = operation.state is OperationState.cancelled
+    if operation.failure_code is None and not cancelled:
         return None
     return FailureDocument(
-        code=operation.failure_code,
-        detail=operation.failure_detail or "",
+        code=operation.failure_code or "Cancelled",
+        detail=operation.failure_detail or "The operation was cancelled.",
         rolled_back=operation.rolled_back,
         next_step=operation.next_step,
     )
@@ -164,6 +188,8 @@ def _key(key: AccessKey) -> KeyDocument:
         status=key.status,
         created_at=key.created_at,
         proven_at=key.proven_at,
+        turn_off_at=key.turn_off_at,
+        delete_at=key.delete_at,
         ended_at=key.ended_at,
     )
 
@@ -191,6 +217,10 @@ def _links(client: Client, running: Operation | None) -> dict[str, str]:
         links["operation"] = f"/v1/operations/{running.id}"
     if client.state in (ClientState.open, ClientState.suspended):
         links |= {"record": f"{address}/record.pdf", "preview_close": f"{address}/preview?of=close"}
+        links |= {"rotate": f"{address}/rotate"}
+    if client.state is not ClientState.closed:
+        verb = "suspend" if client.suspended_at is None else "resume"
+        links[verb] = f"{address}/{verb}"
     if client.state in (ClientState.closed, ClientState.failed):
         links |= {"reopen": f"{address}/reopen", "preview_open": f"{address}/preview?of=open"}
     return links

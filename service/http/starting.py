@@ -72,7 +72,7 @@ def start(services: Services, once: Once, begin: Callable[[Session], Operation])
                 raise
         else:
             break
-    if not started.replayed:
+    if not started.replayed and started.operation.state is OperationState.pending:
         services.dispatcher.start(started.operation.id)
     return started
 

@@ -17,8 +17,11 @@ from service.http.negotiation import Waiting
 from service.http.reading import client_document, operation_document
 from service.problems import Problem
 
-POLL_SECONDS = 0.5
-"""How long a waiter trusts the absence of wake-ups: another process may be the one that works."""
+POLL_SECONDS = 2.0
+"""How long a waiter trusts the absence of wake-ups."""
+
+APPROVAL_RETRY = "60"
+"""Seconds after which it is worth looking again whether somebody has approved."""
 
 
 async def settled(services: Services, operation_id: str, seconds: float) -> OperationDocument:
@@ -49,9 +52,11 @@ async def answer(
     operation has ended already.
     """
     limit = services.settings.wait_limit_seconds
-    headers = waiting.headers(limit) | ({"Idempotency-Replayed": "true"} if replayed else {})
-    if waiting.seconds is None:
-        return accepted(operation, headers)
+    told = {"Idempotency-Replayed": "true"} if replayed else {}
+    if waiting.seconds is None or operation.state is OperationState.awaiting_approval:
+        # People decide in hours, not in the seconds that a caller waits.
+        return accepted(operation, told)
+    headers = waiting.headers(limit) | told
     operation = await settled(services, operation.id, waiting.within(limit))
     if operation.state in UNFINISHED:
         return accepted(operation, headers)
@@ -64,7 +69,8 @@ def accepted(operation: OperationDocument, headers: dict[str, str]) -> Response:
     """Return the operation and where to follow it: 202 while it is unfinished, else 200."""
     unfinished = operation.state in UNFINISHED
     location = {"Location": operation.links["self"]}
-    retry = {"Retry-After": "1"} if unfinished else {}
+    waits = operation.state is OperationState.awaiting_approval
+    retry = {"Retry-After": APPROVAL_RETRY if waits else "1"} if unfinished else {}
     content = operation.model_dump(mode="json")
     return JSONResponse(content, 202 if unfinished else 200, headers=headers | location | retry)
 

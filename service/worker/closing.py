@@ -5,6 +5,7 @@ from models.base import utc_now
 from models.clients import ClientState, move_client
 from models.database import transaction
 from models.operations import OperationState, transition
+from service.outgoing.ending import announce_end
 from service.suspension.wishes import forget_suspension
 from service.worker.endings import end_badly, forget_area
 from service.worker.work import FailureReference, Ticket, Work, reference, tell_audit
@@ -62,6 +63,7 @@ def closed(work: Work, ticket: Ticket) -> FailureReference | None:
         operation.progress_done = operation.progress_total
         operation.step = "done"
         transition(operation, OperationState.succeeded)
+        announce_end(session, operation, client)
         tell_audit(session, operation, client, "client.closed", keys)
     work.services.hub.publish(ticket.operation_id)
     return None

@@ -9,7 +9,9 @@ holds a secret.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,20 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.base import utc_now
 from models.operations import OperationKind
 from service.worker.beginning import begin
-from service.worker.patience import carry_out
+from service.worker.patience import carry_out, despite_cuts
 from service.worker.plans import PLANS, Plan
-from service.worker.work import FailureReference, Superseded, Ticket, Work, failure_of
+from service.worker.presence import Presence
+from service.worker.work import (
+    FailureReference,
+    Interrupted,
+    Superseded,
+    Ticket,
+    Work,
+    failure_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +44,12 @@ Raise it when the order or the names of the steps change."""
 RECOVERY_ATTEMPTS = 20
 """More than an operation's own tries: those are what gives it up, and what says so."""
 
+KEEP = timedelta(days=1)
+"""How long the engine's notes of a workflow stay after its end; ours stay for ever."""
+
 _UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_PRUNE_BATCH = 500
 
 
 class Stage(Enum):
@@ -45,27 +61,30 @@ class Stage(Enum):
 
 
 class DurableRunner:
-    """Runs operations as durable workflows; one a process. ``name`` is the worker's."""
+    """Runs operations as durable workflows; one a process, under the worker's name."""
 
     def __init__(
         self,
         work: Work,
         file: Path,
         on_end: Callable[[str], None],
+        presence: Presence,
         *,
-        name: str = "local",
         plans: Mapping[OperationKind, Plan] = PLANS,
     ) -> None:
         self._work = work
         self._on_end = on_end
+        self._presence = presence
         self._plans = plans
         self._lock = threading.Lock()
         self._running: set[Ticket] = set()
+        self._urgent: set[Ticket] = set()
+        self._ended_at = 0.0
         config: DBOSConfig = {
             "name": "handover",
             "system_database_url": f"sqlite:///{file}",
             "application_version": APPLICATION_VERSION,
-            "executor_id": name,
+            "executor_id": presence.name,
             "log_level": "WARNING",
             "run_migrations": True,
             "enable_otlp": False,
@@ -85,12 +104,14 @@ class DurableRunner:
         """Begin to run, and go on with what a process before this one left unfinished."""
         DBOS.launch()
 
-    def start(self, ticket: Ticket) -> None:
+    def start(self, ticket: Ticket, *, urgent: bool = False) -> None:
         """Start the run's workflow; one that was started before is left as it is."""
         with self._lock:
             if ticket in self._running:
                 return
             self._running.add(ticket)
+            if urgent:
+                self._urgent.add(ticket)
         try:
             with SetWorkflowID(_workflow_id(ticket)):
                 DBOS.start_workflow(self._workflow, ticket.operation_id, ticket.run)
@@ -103,6 +124,11 @@ class DurableRunner:
         with self._lock:
             return len(self._running)
 
+    def running_urgent(self) -> int:
+        """Return how many of them are urgent."""
+        with self._lock:
+            return len(self._urgent)
+
     def works_on(self, ticket: Ticket) -> bool:
         """Tell whether this process works on the run."""
         with self._lock:
@@ -113,11 +139,29 @@ class DurableRunner:
         status = DBOS.get_workflow_status(_workflow_id(ticket))
         if status is None:
             return Stage.unknown
-        return Stage.under_way if status.status in _UNDER_WAY else Stage.ended
+        # What another version began is never recovered by this one: it has to begin anew.
+        ours = status.app_version == APPLICATION_VERSION
+        return Stage.under_way if ours and status.status in _UNDER_WAY else Stage.ended
 
-    def stop(self, timeout: int) -> None:
-        """Let steps that run end, at most ``timeout`` seconds, and stop."""
-        DBOS.destroy(workflow_completion_timeout_sec=timeout, destroy_registry=True)
+    def prune(self, keep: timedelta = KEEP) -> int:
+        """Forget workflows that ended so long ago; return how many, at most one batch."""
+        before = (utc_now() - keep).isoformat()
+        old = DBOS.list_workflows(
+            status=_ENDED,
+            completed_before=before,
+            limit=_PRUNE_BATCH,
+            load_input=False,
+            load_output=False,
+        )
+        if old:
+            DBOS.delete_workflows([workflow.workflow_id for workflow in old])
+        return len(old)
+
+    def stop(self) -> None:
+        """Stop; what still runs is left to the end of the process."""
+        # The engine notes the end of a workflow a moment after its function has returned.
+        just_ended = time.monotonic() - self._ended_at < 1
+        DBOS.destroy(workflow_completion_timeout_sec=int(just_ended), destroy_registry=True)
 
     def _operation(self, ticket: Ticket) -> None:
         with self._lock:
@@ -133,22 +177,31 @@ class DurableRunner:
     def _forget(self, ticket: Ticket) -> None:
         with self._lock:
             self._running.discard(ticket)
+            self._urgent.discard(ticket)
+            self._ended_at = time.monotonic()
 
     def _run(self, ticket: Ticket) -> None:
         # No step of the engine's, so that each recovery counts as an attempt.
         kind = begin(self._work, ticket)
         if kind is None:
             return
-        plan = self._plans[kind]
-        failure = self._steps(plan, ticket)
-        if failure is not None:
-            ending = plan.on_failure
-            _step(ending.name, ending.function, self._work, ticket, failure)
+        plan, client_id = self._plans[kind], self._work.client_of(ticket)
+        with self._presence.turn(client_id, lambda: self._go_on(ticket)):
+            failure = self._steps(plan, ticket)
+            if failure is not None:
+                ending = plan.on_failure
+                _step(self._work, ending.name, ending.function, ticket, failure)
+
+    def _go_on(self, ticket: Ticket) -> None:
+        """Raise when the run is over, or the process stops, while it waits for its turn."""
+        self._work.verdict(ticket)
+        if self._work.stopping.is_set():
+            raise Interrupted
 
     def _steps(self, plan: Plan, ticket: Ticket) -> FailureReference | None:
         try:
             for step in plan.steps:
-                if failure := _step(step.name, carry_out, self._work, ticket, step.function):
+                if failure := _step(self._work, step.name, carry_out, ticket, step.function):
                     return failure
         except (dbos_error.DBOSException, Superseded):
             raise
@@ -166,6 +219,10 @@ def _workflow_id(ticket: Ticket) -> str:
     return f"{ticket.operation_id}-{ticket.run}"
 
 
-def _step(name: str, function: Callable[..., Any], *arguments: Any) -> FailureReference | None:
-    failure: FailureReference | None = DBOS.run_step({"name": name}, function, *arguments)
+def _step(
+    work: Work, name: str, function: Callable[..., Any], *arguments: Any
+) -> FailureReference | None:
+    failure: FailureReference | None = DBOS.run_step(
+        {"name": name}, despite_cuts, work, function, work, *arguments
+    )
     return failure

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, select
 
-from models.access_keys import AccessKey, AccessKeyStatus
+from models.access_keys import AccessKey
 from models.base import utc_now
 from models.clients import Client, ClientState, move_client
 from models.database import transaction
@@ -18,6 +18,8 @@ from models.operations import (
     transition,
 )
 from models.stack_outputs import StackOutput
+from service.outgoing.ending import announce_end
+from service.rotation.endings import delete
 from service.worker.work import (
     FailureReference,
     Rows,
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 TRIES = 5
 """How often an operation is taken up again after its worker died in it."""
 GAVE_UP = "GaveUp"
+_CHANGES = (OperationKind.rotate, OperationKind.update, OperationKind.repair)
+"""What changes an area that is open and stays open."""
 
 
 def end_badly(
@@ -52,6 +56,7 @@ def end_badly(
         rows = work.rows(session, ticket)
         _settle_client(session, rows, rest)
         _end(rows.operation, rows.client, failure, list(undone), rest)
+        announce_end(session, rows.operation, rows.client)
         outcome = rows.operation.state.value
         action = f"client.{rows.operation.kind.value}_{outcome}"
         tell_audit(session, rows.operation, rows.client, action, rows.keys)
@@ -61,10 +66,11 @@ def end_badly(
 def give_up(work: Work, ticket: Ticket, attempts: int) -> None:
     """End an operation in which its worker died too often, so that it blocks nobody else.
 
-    Once, its keys are cut before; if that is what kills, the next time it just ends.
+    Once, its keys are cut before; if that is what kills, the next time it just ends. An area that
+    was open stays open: its keys are not cut for a rotation or a repair that kills.
     """
     rest = "Nothing was rolled back."
-    if attempts == TRIES + 1:
+    if attempts == TRIES + 1 and not _changes_open_area(work, ticket):
         rest = _cut(work, ticket)
     sentence = f"The worker died {TRIES} times in this operation, so that it is not tried again."
     end_badly(work, ticket, failure_of(GAVE_UP, sentence), rest=rest)
@@ -73,13 +79,15 @@ def give_up(work: Work, ticket: Ticket, attempts: int) -> None:
 def forget_area(session: Session, client: Client, keys: Sequence[AccessKey]) -> None:
     """Mark the keys as deleted and forget their secrets and the stack's outputs."""
     for key in keys:
-        if key.status is not AccessKeyStatus.deleted:
-            key.status = AccessKeyStatus.deleted
-            key.ended_at = key.ended_at or utc_now()
-        key.secret = None
+        delete(key, utc_now())
     outputs = session.exec(select(StackOutput).where(StackOutput.client_id == client.id))
     for output in outputs.all():
         session.delete(output)
+
+
+def _changes_open_area(work: Work, ticket: Ticket) -> bool:
+    with transaction(work.services.database, write=False) as session:
+        return session.get_one(Operation, ticket.operation_id).kind in _CHANGES
 
 
 def _cut(work: Work, ticket: Ticket) -> str:
@@ -124,6 +132,8 @@ def _end(
 def _next_step(operation: Operation, client: Client, rest: str | None) -> str:
     if operation.kind is OperationKind.close:
         return f"Send DELETE for {client.slug} again; what is gone already stays gone."
+    if operation.kind in _CHANGES:
+        return _next_step_of_change(operation, client, rest)
     if rest is not None:
         return (
             f"What was made for {client.slug} is not all removed: {rest} Its keys may be "
@@ -131,6 +141,18 @@ def _next_step(operation: Operation, client: Client, rest: str | None) -> str:
         )
     if operation.cancel_mode is CancelMode.leave:
         return f"What was made for {client.slug} was left as asked. Close it, or open it again."
-    if operation.kind in (OperationKind.open, OperationKind.reopen):
-        return "Nothing is left of it in AWS. Mend the cause and send the same request again."
-    return "The area is as it was before. Mend the cause and retry the operation."
+    return "Nothing is left of it in AWS. Mend the cause and send the same request again."
+
+
+def _next_step_of_change(operation: Operation, client: Client, rest: str | None) -> str:
+    if operation.kind is OperationKind.update:
+        return "The service tries again by itself; the keys are wished off or gone already."
+    old = "the old keys are as they were"
+    if operation.parameters.get("now"):
+        old = "the old keys stay off, as asked, so that no key works"
+    if rest is not None:
+        return (
+            f"The new key of {client.slug} could not be taken away, and was handed to nobody; "
+            f"{old}. {rest} Repair the client (refresh?repair=true) when AWS answers."
+        )
+    return f"No new key is left, and {old}. Mend the cause and retry the operation."

@@ -12,6 +12,7 @@ from models.clients import Client, move_client
 from models.database import transaction
 from models.operations import OperationState, transition
 from models.stack_outputs import StackOutput
+from service.outgoing.ending import announce_end
 from service.suspension.switching import enforce
 from service.suspension.wishes import settled_state
 from service.worker.endings import end_badly
@@ -78,7 +79,7 @@ def roll_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
             job = work.job(ticket)
             work.services.areas.key_off(job.area, job.known_key_ids())
             if not job.leave:
-                work.services.areas.close(job.area, _removals(undone))
+                work.services.areas.close(job.area, removals(undone))
         except StackError as error:
             return reference(error)
         return None
@@ -130,22 +131,26 @@ def _note_proven(work: Work, job: Job, key_row_id: str) -> None:
 
 
 def write_down(work: Work, job: Job, opened: OpenedArea) -> None:
-    """Write the keys, sealed, the stack's outputs and the newest key's record."""
+    """Write the keys, sealed, the stack's outputs, and the newest key's record if it has none."""
     services = work.services
     with transaction(services.database) as session:
         operation, client, keys = work.rows(session, job.ticket)
         issued = {key.generation: key for key in opened.keys}
         for key in keys:
-            if found := issued.get(key.generation):
+            found = issued.get(key.generation)
+            # Once: a secret that was forgotten since must not come back from the engine's state.
+            if found is not None and key.access_key_id != found.access_key_id:
                 key.access_key_id = found.access_key_id
-                if found.secret_access_key:
-                    key.seal_secret(services.keyring, found.secret_access_key)
+                key.seal_secret(services.keyring, found.secret_access_key)
         _keep_outputs(session, client, opened.outputs)
-        newest = max(
-            (key for key in keys if key.status is AccessKeyStatus.active),
-            key=lambda key: key.generation,
-        )
-        record = services.records.create(session, operation, client, newest)
+        # A key that is planned and not made yet has no record.
+        made = [key for key in keys if key.access_key_id is not None]
+        active = [key for key in made if key.status is AccessKeyStatus.active]
+        if not active:
+            return
+        record = services.records.create(session, operation, client, active[-1])
+        if record not in session.new:
+            return
         append_audit(
             session,
             AuditEntry(
@@ -154,7 +159,7 @@ def write_down(work: Work, job: Job, opened: OpenedArea) -> None:
                 object_type="record",
                 object_id=record.id,
                 client_id=client.id,
-                data={"operation_id": operation.id, "access_key_id": newest.access_key_id},
+                data={"operation_id": operation.id, "access_key_id": active[-1].access_key_id},
             ),
         )
 
@@ -167,11 +172,14 @@ def _opened(work: Work, ticket: Ticket) -> None:
         operation.progress_done = operation.progress_total
         operation.step = "done"
         transition(operation, OperationState.succeeded)
+        announce_end(session, operation, client)
         tell_audit(session, operation, client, "client.opened", keys)
     work.services.hub.publish(ticket.operation_id)
 
 
-def _removals(undone: list[str]) -> OnProgress:
+def removals(undone: list[str]) -> OnProgress:
+    """Return a listener that notes in words what an engine has taken away."""
+
     def note(progress: ResourceProgress) -> None:
         if progress.phase == "done" and progress.operation == "delete":
             undone.append(f"{progress.short_type()} {progress.name}")

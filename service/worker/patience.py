@@ -1,19 +1,46 @@
 """Waiting for AWS: a step that AWS may get over by itself is tried again, until time is up."""
 
+import logging
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from models.database import transaction
 from models.operations import Operation
 from service.worker.work import FailureReference, Interrupted, Ticket, Work
+from stacks.failures import STATE_NOT_WRITTEN
 
+log = logging.getLogger(__name__)
+
+Outcome = TypeVar("Outcome")
 StepFunction = Callable[[Work, Ticket], FailureReference | None]
 Undo = Callable[[Work, Ticket], FailureReference | None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 _SLICE = 0.1
 """Seconds between looks at whether the process stops, or the operation was cancelled."""
+
+
+def despite_cuts(work: Work, function: Callable[..., Outcome], *arguments: object) -> Outcome:
+    """Call, and again while the database is away or has cut the connection: each step may run
+    again, and an operation must not fail for it.
+
+    Raises the database's error once the operation's time would be up.
+    """
+    deadline = time.monotonic() + work.services.settings.operation_deadline_seconds
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return function(*arguments)
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("the database went away under a step, which runs again: %s", error.orig)
+        _sleep(work, pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def carry_out(work: Work, ticket: Ticket, step: StepFunction) -> FailureReference | None:
@@ -30,7 +57,7 @@ def carry_out(work: Work, ticket: Ticket, step: StepFunction) -> FailureReferenc
                 _tell_waiting(work, ticket, None)
                 # What the engine calls cancelled may be a deadline as well.
                 return failure and (work.verdict(ticket) or failure)
-            work.circuit.failed()
+            _note_failure(work, failure)
             _tell_waiting(work, ticket, failure)
             _wait(work, ticket, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -55,7 +82,7 @@ def undo_patiently(work: Work, ticket: Ticket, undo: Undo, seconds: float) -> st
                 return None
             if not left["transient"]:
                 return left["detail"]
-            work.circuit.failed()
+            _note_failure(work, left)
             _tell_waiting(work, ticket, left)
         if time.monotonic() + pause > deadline:
             return left["detail"] if left else "AWS did not answer in time."
@@ -77,9 +104,17 @@ def _sleep(work: Work, seconds: float) -> None:
         raise Interrupted
 
 
+def _note_failure(work: Work, failure: FailureReference) -> None:
+    """Count what AWS is to blame for: a full disk of our own says nothing about AWS."""
+    if failure["code"] != STATE_NOT_WRITTEN:
+        work.circuit.failed()
+
+
 def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
     """Write into the operation what it waits for, where that has changed."""
-    wanted = failure and f"AWS: {failure['detail']}"
+    wanted = failure and failure["detail"]
+    if failure and failure["code"] != STATE_NOT_WRITTEN:
+        wanted = f"AWS: {wanted}"
     with transaction(work.services.database, write=False) as session:
         if session.get_one(Operation, ticket.operation_id).waiting_for == wanted:
             return

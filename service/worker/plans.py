@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.operations import OperationKind
-from service.worker import closing, opening
+from service.worker import changing, closing, forgetting, opening, repairing, rotating, updating
 from service.worker.patience import StepFunction
 from service.worker.work import FailureReference, Ticket, Work
 
@@ -46,9 +46,37 @@ _CLOSE = Plan(
     Ending("leave", closing.leave_as_it_is),
 )
 
+_ROTATE = Plan(
+    (
+        Step("make room", rotating.make_room),
+        Step("apply", changing.apply),
+        Step("hand over", rotating.hand_over),
+    ),
+    Ending("take back", changing.take_back),
+)
+_UPDATE = Plan(
+    (
+        Step("retire", updating.retire),
+        Step("forget", forgetting.forget),
+        Step("retired", updating.retired),
+    ),
+    Ending("postpone", updating.postpone),
+)
+_REPAIR = Plan(
+    (
+        Step("refresh", repairing.refresh),
+        Step("apply", changing.apply),
+        Step("repaired", repairing.repaired),
+    ),
+    Ending("take back", changing.take_back),
+)
+
 PLANS: Mapping[OperationKind, Plan] = {
     OperationKind.open: _OPEN,
     OperationKind.reopen: _OPEN,
     OperationKind.close: _CLOSE,
+    OperationKind.rotate: _ROTATE,
+    OperationKind.update: _UPDATE,
+    OperationKind.repair: _REPAIR,
 }
 """The plan of each kind of operation."""

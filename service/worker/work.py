@@ -99,16 +99,24 @@ class Work:
     """The parts of the service that steps need; one for the whole process.
 
     ``name`` is the worker's: an operation that another worker has claimed is none of its business.
+    ``check`` ends the process when it is cut off from the other workers; it is asked before each
+    resource.
     """
 
     def __init__(
-        self, services: Services, journal: Journal, circuit: Circuit, name: str = "local"
+        self,
+        services: Services,
+        journal: Journal,
+        circuit: Circuit,
+        name: str = "local",
+        check: Callable[[], None] | None = None,
     ) -> None:
         self.services = services
         self.name = name
         self.journal = journal
         self.circuit = circuit
         self.stopping = threading.Event()
+        self._check = check
 
     def rows(self, session: Session, ticket: Ticket) -> Rows:
         """Return the rows of a run that is not over, locked until the transaction ends.
@@ -116,9 +124,10 @@ class Work:
         Raises `Superseded` when it is over.
         """
         # Client before operation, as everywhere: two who lock both must not wait for each other.
-        found = session.get_one(Operation, ticket.operation_id)
-        client = session.get_one(Client, found.client_id, with_for_update=True)
-        operation = session.get_one(Operation, found.id, with_for_update=True)
+        # Only the id is read without a lock: all else may change until the lock is held.
+        query = select(Operation.client_id).where(Operation.id == ticket.operation_id)
+        client = session.get_one(Client, session.exec(query).one(), with_for_update=True)
+        operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
         if operation.finished_at is not None or operation.run != ticket.run:
             raise Superseded(f"run {ticket.run} of operation {ticket.operation_id} is over")
         return Rows(operation, client, keys_of(session, client))
@@ -132,6 +141,11 @@ class Work:
             leave = operation.cancel_mode is CancelMode.leave
         area = area_inputs(services.settings, services.areas.account(), client, keys)
         return Job(ticket, client, keys, area, parameters, leave)
+
+    def client_of(self, ticket: Ticket) -> str:
+        """Return the id of the client that the run is about."""
+        with transaction(self.services.database, write=False) as session:
+            return session.get_one(Operation, ticket.operation_id).client_id
 
     def verdict(self, ticket: Ticket) -> FailureReference | None:
         """Return why the run has to stop: it was cancelled, or its time is up; None to go on."""
@@ -152,6 +166,8 @@ class Work:
 
         def should_stop() -> bool:
             nonlocal asked_at, stop
+            if self._check is not None:
+                self._check()
             if not stop and time.monotonic() - asked_at > _LOOK_SECONDS:
                 asked_at, stop = time.monotonic(), self._must_stop(ticket)
             return stop

@@ -2,25 +2,33 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, or_, select
 
 from models.database import transaction
-from models.operations import Operation, OperationState
+from models.operations import Operation, OperationState, Priority
 from service.context import Services
 from service.worker.circuit import Circuit
+from service.worker.claims import Claim, Room, claim, claimed, free_the_dead, hand_back, renew
 from service.worker.durable import DurableRunner, Stage
 from service.worker.journal import Journal
+from service.worker.locks import LocksLost, locks_for
+from service.worker.presence import Presence
+from service.worker.retention import Retention
 from service.worker.work import Ticket, Work
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-STOP_SECONDS = 30
-
-_WORKABLE = (OperationState.pending, OperationState.running)
+"""How often the worker looks for operations of its own, and of dead workers, left unended."""
+LOOK_SECONDS = 0.2
+"""How often it looks for operations that other processes accepted."""
+DRAIN_SECONDS = 30
+"""How long a stopping worker lets its operations end; what waits for AWS is handed back at once."""
+URGENT_SLOTS = 4
+"""Operations beside ``parallel_operations`` that urgent work may take up."""
 
 
 class WorkerSlot:
@@ -44,89 +52,144 @@ class WorkerSlot:
 
 
 class Worker:
-    """Carries out operations, at most ``parallel_operations`` at once."""
+    """Carries out operations, at most ``parallel_operations`` at once and some urgent ones.
 
-    def __init__(self, services: Services, durable_file: Path) -> None:
+    ``name`` is stable over restarts; ``backend`` names the place of its Pulumi state.
+    """
+
+    def __init__(self, services: Services, durable_file: Path, name: str, backend: str) -> None:
+        self.name = name
         self._services = services
+        self._database = services.database
         self._journal = Journal(services.database, services.hub)
-        self._work = Work(services, self._journal, Circuit(services.areas.answers))
-        self._durable = DurableRunner(self._work, durable_file, self._ended)
+        circuit = Circuit(services.areas.answers)
+        locks = locks_for(services.database)
+        self._presence = Presence(services.database, name, backend, locks, circuit)
+        self._work = Work(services, self._journal, circuit, name, self._presence.check)
+        self._durable = DurableRunner(self._work, durable_file, self._ended, self._presence)
+        self._retention = Retention(services.database, self._durable.prune)
         self._limit = services.settings.parallel_operations
+        # Only what shares its database has work that comes from elsewhere.
+        self._look = SWEEP_SECONDS if locks.lasting else LOOK_SECONDS
         self._stopping = threading.Event()
         self._sweep_now = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_often, name="sweeper", daemon=True)
 
     def launch(self) -> None:
-        """Begin to work."""
+        """Take the name and begin to work.
+
+        Raises `service.worker.presence.NameTaken`, `service.worker.presence.BackendDiffers` and
+        `service.worker.locks.DatabaseInUse`.
+        """
+        try:
+            self._presence.hold()
+        except BaseException:
+            self._journal.close()
+            raise
         self._durable.launch()
         self._sweeper.start()
 
     def alive(self) -> bool:
-        """Tell whether the worker runs."""
-        return self._sweeper.is_alive() and not self._stopping.is_set()
+        """Tell whether the worker runs and may take work."""
+        working = self._sweeper.is_alive() and not self._stopping.is_set()
+        return working and self._presence.held
 
     def start(self, operation_id: str) -> None:
         """Start an operation directly when there is room; else the sweeper does, in turn."""
-        if self._stopping.is_set() or self._durable.running() >= self._limit:
+        if not self.alive() or not self._room().urgent:
             return
-        with transaction(self._services.database, write=False) as session:
-            run = session.get_one(Operation, operation_id).run
-        self._durable.start(Ticket(operation_id, run))
+        with transaction(self._database, write=False) as session:
+            operation = session.get_one(Operation, operation_id)
+        if operation.state is OperationState.awaiting_approval:
+            return
+        urgent = operation.priority == Priority.urgent
+        if urgent or self._room().normal:
+            self._durable.start(Ticket(operation.id, operation.run), urgent=urgent)
 
     def stop(self) -> None:
-        """Stop taking work, let steps end, and write the last progress."""
+        """Drain: take nothing new, let steps end, hand back the rest, write the last progress.
+
+        Harmless when it has stopped already.
+        """
+        if self._stopping.is_set():
+            return
         self._stopping.set()
+        self._presence.drain()
         self._work.stopping.set()
         self._sweep_now.set()
-        self._sweeper.join(timeout=STOP_SECONDS)
-        self._durable.stop(STOP_SECONDS)
+        self._sweeper.join(timeout=DRAIN_SECONDS)
+        ended = self._drained()
+        self._durable.stop()
         self._journal.close()
+        # While something runs the name stays held: until the process has ended it is not over.
+        if ended:
+            self._hand_back()
+            self._presence.release()
+
+    def _drained(self) -> bool:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._durable.running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if left := self._durable.running():
+            log.warning("%d operations did not end in time; they are carried on later", left)
+        return not left
+
+    def _hand_back(self) -> None:
+        try:
+            hand_back(self._database, self._work.name)
+        except SQLAlchemyError:
+            log.exception("operations could not be handed back; others find them")
 
     def _ended(self, operation_id: str) -> None:
         self._services.hub.publish(operation_id)
         self._sweep_now.set()
 
     def _sweep_often(self) -> None:
+        swept = 0.0
         while not self._stopping.is_set():
             try:
-                self._sweep()
-            except SQLAlchemyError:
-                log.exception("the database can't be swept for pending operations")
-            self._sweep_now.wait(SWEEP_SECONDS)
+                if self._presence.held:
+                    if time.monotonic() - swept >= SWEEP_SECONDS:
+                        swept = time.monotonic()
+                        self._sweep()
+                    self._claim()
+            except (SQLAlchemyError, LocksLost):
+                log.exception("the database can't be swept for operations")
+            self._sweep_now.wait(self._look)
             self._sweep_now.clear()
 
     def _sweep(self) -> None:
-        """Start what nobody started, in turn; begin anew what its workflow left unended."""
-        unfinished = (
-            select(Operation.id, Operation.run, Operation.state)
-            .where(col(Operation.state).in_(_WORKABLE))
-            .where(or_(col(Operation.worker).is_(None), Operation.worker == self._work.name))
-            .order_by(col(Operation.priority), col(Operation.created_at))
-        )
-        with transaction(self._services.database, write=False) as session:
-            found = session.exec(unfinished).all()
-        for operation_id, run, state in found:
-            ticket = Ticket(operation_id, run)
-            if self._durable.works_on(ticket):
-                continue
-            if self._durable.running() >= self._limit:
-                return
-            self._take_up(ticket, OperationState(state))
+        """Carry on what was left unended: by this worker's earlier life, or by dead workers."""
+        for left in claimed(self._database, self._work.name):
+            if not self._durable.works_on(left.ticket) and self._fits(left):
+                self._take_up(left)
+        free_the_dead(self._database, self._work.name, self._presence.locks)
+        self._retention.tidy()
 
-    def _take_up(self, ticket: Ticket, state: OperationState) -> None:
-        stage = self._durable.stage_of(ticket)
-        if stage is Stage.unknown and state is OperationState.pending:
-            self._durable.start(ticket)
-        elif stage is not Stage.under_way:
-            # Its workflow is over, or lost with the durable engine's file; the operation is not.
-            log.error("operation %s was left unended; it begins anew", ticket.operation_id)
-            if renewed := self._renew(ticket):
-                self._durable.start(renewed)
+    def _claim(self) -> None:
+        room = self._room()
+        if room.urgent:
+            for found in claim(self._database, self._work.name, room):
+                # Its workflow may be over already: one that could not even write its claim.
+                self._take_up(found)
 
-    def _renew(self, ticket: Ticket) -> Ticket | None:
-        with transaction(self._services.database) as session:
-            operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
-            if operation.finished_at is not None or operation.run != ticket.run:
-                return None
-            operation.run += 1
-            return Ticket(operation.id, operation.run)
+    def _room(self) -> Room:
+        running, urgent = self._durable.running(), self._durable.running_urgent()
+        # Urgent ones use the room beside first, so that they take none from the others.
+        normal = self._limit - running + min(urgent, URGENT_SLOTS)
+        return Room(max(0, normal), max(0, self._limit + URGENT_SLOTS - running))
+
+    def _fits(self, found: Claim) -> bool:
+        room = self._room()
+        return bool(room.urgent if found.urgent else room.normal)
+
+    def _take_up(self, left: Claim) -> None:
+        stage = self._durable.stage_of(left.ticket)
+        if stage is Stage.unknown:
+            # Also what ran before, where the durable engine's file was lost: steps may run again.
+            self._durable.start(left.ticket, urgent=left.urgent)
+        elif stage is Stage.ended:
+            # Its workflow is over, the operation is not.
+            log.error("operation %s was left unended; it begins anew", left.ticket.operation_id)
+            if renewed := renew(self._database, left.ticket):
+                self._durable.start(renewed, urgent=left.urgent)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,12 @@ class House:
         """The service's parts."""
         return self.runtime.services
 
-    @property
+    @cached_property
     def iam(self) -> Any:
         """IAM as the root user."""
         return client_of(self.aws, "iam")
 
-    @property
+    @cached_property
     def s3(self) -> Any:
         """S3 as the root user."""
         return client_of(self.aws, "s3")

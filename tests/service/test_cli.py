@@ -23,12 +23,14 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def commands() -> list[list[str]]:
     """Return each command of the program, as its words."""
-    found = []
-    root: Any = get_command(app)
-    for name, command in root.commands.items():
+
+    def below(command: Any, words: list[str]) -> list[list[str]]:
         subcommands = getattr(command, "commands", None)
-        found += [[name, sub] for sub in subcommands] if subcommands else [[name]]
-    return found
+        if not subcommands:
+            return [words]
+        return [found for name, sub in subcommands.items() for found in below(sub, [*words, name])]
+
+    return below(get_command(app), [])
 
 
 @pytest.fixture

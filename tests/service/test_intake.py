@@ -3,11 +3,10 @@
 import copy
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from models.clients import Profile
 from pdf import can_print
@@ -15,7 +14,6 @@ from service import problems
 from service.intake import validate
 from service.problems import Problem, ProblemType
 from service.requests import ContractRequest, CreateClient
-from service.settings import LocalSettings, Settings
 from service.wishes import OpenIntent
 from tests.service.http.conftest import ABC_LLC
 
@@ -23,24 +21,18 @@ TODAY = date(2026, 11, 22)
 Change = Callable[[dict[str, Any]], None]
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings with all defaults of local mode."""
-    return LocalSettings(data_directory=tmp_path, passphrase=SecretStr("of the test"))
-
-
-def checked(settings: Settings, change: Change | None = None) -> OpenIntent:
+def checked(change: Change | None = None) -> OpenIntent:
     """Validate the sample request after a change to it."""
     request = copy.deepcopy(ABC_LLC)
     if change is not None:
         change(request)
-    return validate(CreateClient.model_validate(request), settings, TODAY, can_print)
+    return validate(CreateClient.model_validate(request), TODAY, can_print)
 
 
-def refused(settings: Settings, change: Change) -> tuple[ProblemType, dict[str, str]]:
+def refused(change: Change) -> tuple[ProblemType, dict[str, str]]:
     """Return the problem and the reasons by field."""
     with pytest.raises(Problem) as caught:
-        checked(settings, change)
+        checked(change)
     problem = caught.value
     return problem.problem, {error.field: error.reason for error in problem.errors}
 
@@ -81,11 +73,11 @@ def removes(path: str) -> Change:
     return change
 
 
-def test_good_request_becomes_an_intent(settings: Settings) -> None:
+def test_good_request_becomes_an_intent() -> None:
     """SP-17: the slug is made of the legal name; the profile is `hardened` unless another is
     given.
     """
-    intent = checked(settings)
+    intent = checked()
     assert (intent.slug, intent.profile) == ("ABC-LLC", Profile.hardened)
     assert intent.contract.signer.last_name == "Lovelace"
     assert intent.contract.jurisdiction == "ES"
@@ -150,6 +142,8 @@ def test_mandatory_fields(field: str) -> None:
         ("contract.signer.middle_name", "King"),
         ("profile", "everything"),
         ("language", "fr"),
+        ("special_category", "no"),
+        ("special_category", None),
         ("valid_until", "tomorrow"),
         ("region", "us-east-1"),
         ("contract.file", "x"),
@@ -179,10 +173,10 @@ def test_signer_has_exactly_one_form() -> None:
     assert malformed(both) == {"contract.signer.first_name", "contract.signer.last_name"}
 
 
-def test_full_name_is_never_split(settings: Settings) -> None:
+def test_full_name_is_never_split() -> None:
     """SP-28: a full name stays one."""
     signer = {"full_name": "María del Carmen Ruiz", "email": "m@abc.example"}
-    intent = checked(settings, sets("contract.signer", signer))
+    intent = checked(sets("contract.signer", signer))
     assert intent.contract.signer.full_name == "María del Carmen Ruiz"
     assert intent.contract.signer.first_name is None
 
@@ -190,10 +184,10 @@ def test_full_name_is_never_split(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "name", ["é" * 64, "\u0627\u0628 ab", "1\u0627"], ids=["over 127 bytes", "mixed", "digit first"]
 )
-def test_password_form_has_to_be_possible(settings: Settings, name: str) -> None:
+def test_password_form_has_to_be_possible(name: str) -> None:
     """SP-28: over 127 bytes, or forbidden by SASLprep."""
     signer = {"full_name": name, "email": "m@abc.example"}
-    kind, fields = refused(settings, sets("contract.signer", signer))
+    kind, fields = refused(sets("contract.signer", signer))
     assert kind == problems.INVALID_REQUEST
     assert "password" in fields["contract.signer.full_name"]
 
@@ -208,11 +202,6 @@ def test_password_form_has_to_be_possible(settings: Settings, name: str) -> None
         ),
         (sets("contract.ends_on", "2026-11-21"), problems.CONTRACT_ENDED, "contract.ends_on"),
         (sets("contract.ends_on", "2026-03-30"), problems.INVALID_REQUEST, "contract.ends_on"),
-        (
-            sets("contract.jurisdiction", "us"),
-            problems.APPROVAL_REQUIRED,
-            "contract.jurisdiction",
-        ),
         (sets("valid_until", "2026-11-22"), problems.INVALID_REQUEST, "valid_until"),
         (sets("slug", "a/b"), problems.INVALID_REQUEST, "slug"),
         (sets("slug", "${aws:username}"), problems.INVALID_REQUEST, "slug"),
@@ -221,13 +210,11 @@ def test_password_form_has_to_be_possible(settings: Settings, name: str) -> None
         (sets("purpose", "\U00013000" * 3), problems.INVALID_REQUEST, "purpose"),
     ],
 )
-def test_rules_of_the_procedure(
-    settings: Settings, change: Change, kind: ProblemType, field: str
-) -> None:
-    """SP-04, SP-07: gates answer 409, fields that cannot be right answer 422; both name the
+def test_rules_of_the_procedure(change: Change, kind: ProblemType, field: str) -> None:
+    """SP-07: gates answer 409, fields that cannot be right answer 422; both name the
     field.
     """
-    found, fields = refused(settings, change)
+    found, fields = refused(change)
     assert found == kind
     assert field in fields
     assert kind.status == (422 if kind == problems.INVALID_REQUEST else 409)
@@ -246,57 +233,62 @@ def test_rules_of_the_procedure(
         ("legal_name", "Clínica Peña, S.L."),
     ],
 )
-def test_values_at_the_edge_are_taken(settings: Settings, field: str, value: str) -> None:
+def test_values_at_the_edge_are_taken(field: str, value: str) -> None:
     """SP-06: customers need no DPA; signed today, ending today and the EEA are all right."""
-    checked(settings, sets(field, value))
+    checked(sets(field, value))
 
 
-def test_validity_stays_within_the_contract(settings: Settings) -> None:
+def test_validity_stays_within_the_contract() -> None:
     """The key does not outlive the contract."""
 
     def change(request: dict[str, Any]) -> None:
         request["contract"]["ends_on"] = "2027-01-01"
         request["valid_until"] = "2027-01-02"
 
-    kind, fields = refused(settings, change)
+    kind, fields = refused(change)
     assert (kind, set(fields)) == (problems.INVALID_REQUEST, {"valid_until"})
 
 
-def test_profiles_have_to_be_allowed(settings: Settings) -> None:
-    """PB-17: a profile outside the allowed ones is refused."""
-    narrow = settings.model_copy(update={"profiles_allowed": (Profile.hardened,)})
-    kind, fields = refused(narrow, sets("profile", "sp-050-003"))
-    assert (kind, set(fields)) == (problems.INVALID_REQUEST, {"profile"})
+def test_what_needs_an_approval_is_taken() -> None:
+    """SP-04: what somebody has to approve is no fault of the request."""
+
+    def change(request: dict[str, Any]) -> None:
+        request["contract"]["jurisdiction"] = "us"
+        request |= {"special_category": True, "profile": "read-only"}
+
+    intent = checked(change)
+    assert intent.contract.jurisdiction == "US"
+    assert (intent.special_category, intent.profile) == (True, Profile.read_only)
 
 
-def test_other_scripts_ask_for_a_slug(settings: Settings) -> None:
+def test_other_scripts_ask_for_a_slug() -> None:
     """A name in another script is refused with a suggestion, and taken with a slug."""
     with pytest.raises(Problem) as caught:
-        checked(settings, sets("legal_name", "Клиника Пример"))
+        checked(sets("legal_name", "Клиника Пример"))
     assert caught.value.problem == problems.INVALID_REQUEST
     suggested = caught.value.members["suggested_slug"]
 
     def with_slug(request: dict[str, Any]) -> None:
         request |= {"legal_name": "Клиника Пример", "slug": suggested}
 
-    assert checked(settings, with_slug).slug == suggested
+    assert checked(with_slug).slug == suggested
 
 
-def test_all_offending_fields_are_listed(settings: Settings) -> None:
+def test_all_offending_fields_are_listed() -> None:
     """One answer names everything that is wrong."""
 
     def change(request: dict[str, Any]) -> None:
-        request["contract"] |= {"signed_on": "2027-01-01", "jurisdiction": "US"}
+        request["contract"] |= {"signed_on": "2027-01-01", "ends_on": "2026-12-31"}
         request |= {"slug": "a b", "valid_until": "2020-01-01"}
 
-    kind, fields = refused(settings, change)
+    kind, fields = refused(change)
     assert kind == problems.INVALID_REQUEST
-    assert set(fields) == {"slug", "contract.signed_on", "contract.jurisdiction", "valid_until"}
+    assert set(fields) == {"slug", "contract.signed_on", "contract.ends_on", "valid_until"}
 
 
-def test_repeated_categories_are_kept_once(settings: Settings) -> None:
+def test_repeated_categories_are_kept_once() -> None:
     """SP-02: saying a category twice does no harm."""
-    intent = checked(settings, sets("data_categories", ["images", "age", "images"]))
+    intent = checked(sets("data_categories", ["images", "age", "images"]))
     assert intent.data_categories == ("images", "age")
 
 

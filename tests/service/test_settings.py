@@ -92,6 +92,36 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [profile.value for profile in Settings().profiles_allowed] == ["hardened", "read-only"]
 
 
+def test_webhook_destinations_are_lists_of_hosts_and_networks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is allowed unless it is named."""
+    assert (Settings().webhook_hosts_allowed, Settings().webhook_networks_allowed) == ((), ())
+    monkeypatch.setenv("HANDOVER_WEBHOOK_HOSTS_ALLOWED", "Hooks.example.com, *.example.net")
+    monkeypatch.setenv("HANDOVER_WEBHOOK_NETWORKS_ALLOWED", "10.1.0.0/16, fd00:1::/64")
+    settings = Settings()
+    assert settings.webhook_hosts_allowed == ("hooks.example.com", "*.example.net")
+    assert [str(net) for net in settings.webhook_networks_allowed] == ["10.1.0.0/16", "fd00:1::/64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HANDOVER_WEBHOOK_HOSTS_ALLOWED", "*"),
+        ("HANDOVER_WEBHOOK_HOSTS_ALLOWED", "https://hooks.example.com/"),
+        ("HANDOVER_WEBHOOK_NETWORKS_ALLOWED", "everything"),
+        ("HANDOVER_WEBHOOK_NETWORKS_ALLOWED", "10.0.0.1/8"),
+    ],
+)
+def test_an_unclear_webhook_destination_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert name in settings_sentence(caught.value)
+
+
 def test_local_mode_does_not_reach_production(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +132,8 @@ def test_local_mode_does_not_reach_production(
         "HANDOVER_SECRETS_PROVIDER": "awskms://alias/production",
         "HANDOVER_KEYRING_FILE": "/etc/handover/sealing.json",
         "HANDOVER_ALLOW_EMBEDDED_ON_AWS": "true",
+        "HANDOVER_WEBHOOK_HOSTS_ALLOWED": "hooks.production.example",
+        "HANDOVER_WEBHOOK_NETWORKS_ALLOWED": "10.0.0.0/8",
     }.items():
         monkeypatch.setenv(name, value)
     settings = local_settings(tmp_path / "data")
@@ -111,6 +143,8 @@ def test_local_mode_does_not_reach_production(
     assert str(settings.keyring).startswith(inside)
     assert settings.secrets_provider == "passphrase"
     assert not settings.allow_embedded_on_aws
+    assert settings.webhook_hosts_allowed == ("localhost", "127.0.0.1", "::1")
+    assert all(network.is_loopback for network in settings.webhook_networks_allowed)
     assert settings.region == "eu-west-1"
 
 

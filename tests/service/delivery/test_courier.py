@@ -194,7 +194,29 @@ def test_no_mail_leaves_for_a_link_that_has_expired(
     assert inbox.messages == []
 
 
+def test_no_more_leave_in_an_hour_than_the_settings_allow(
+    runtime: Runtime,
+    slug: str,
+    inbox: Inbox,
+    mail_server: Controller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PB-20: outgoing mail is rate-limited; what is over the limit waits."""
+    monkeypatch.setattr(runtime.services.settings, "mails_per_hour", 2)
+    settings = smtp_settings(runtime.services.settings, mail_server)
+    for _ in range(3):
+        make(runtime, slug, settings)
+    with transaction(runtime.services.database) as session:
+        for link in session.exec(select(RecordLink)).all():
+            link.expires_at = utc_now() + timedelta(days=1)
+    courier = Courier(runtime.services, by=SmtpPostman(settings))
+    assert courier.send_due(utc_now()) == 2
+    assert courier.send_due(utc_now()) == 0
+    assert courier.send_due(utc_now() + timedelta(minutes=61)) == 1
+
+
 def test_only_allowed_domains_are_written_to(runtime: Runtime, slug: str) -> None:
+    """PB-20: outgoing mail goes to allowed domains only."""
     changed = {"base_url": BASE, "mail_domains_allowed": ("Legit.example",)}
     settings = runtime.services.settings.model_copy(update=changed)
     with pytest.raises(Problem, match="not in an allowed domain"):

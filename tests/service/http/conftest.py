@@ -97,7 +97,8 @@ def services(
 ) -> Iterator[Services]:
     """All parts of the service, on a migrated database."""
     database = create_engine_for(database_url)
-    keyring = Keyring.generate(tmp_path / "sealing.json")
+    settings.keyring.parent.mkdir(mode=0o700, exist_ok=True)
+    keyring = Keyring.generate(settings.keyring)
     made = Services(
         settings=settings,
         database=database,

@@ -78,8 +78,9 @@ def test_the_receiver_sees_downloads_once_and_confirms(
     files.mkdir()
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(files))
     tab = Tab(browser, f"{address}/collect#{token}")
-    until(lambda: tab.shows("about", "until"), "the page does not say what waits")
-    assert "T-050-003-" in tab.run("document.getElementById('about').textContent")
+    about = "document.getElementById('about').textContent"
+    until(lambda: "T-050-003-" in (tab.run(about) or ""), "the page does not say what waits")
+    assert tab.shows("about", "until")
     assert token not in tab.run("location.href"), "the token stays in the address"
     tab.run("document.querySelector('#ready button').click()")
     until(lambda: tab.shows("confirm"), "the download does not lead on")

@@ -97,7 +97,7 @@ def test_the_page_gives_nothing_away_and_getting_it_uses_nothing_up(
 def test_a_record_is_downloaded_once_by_post_and_all_of_it_is_noted(
     opened: httpx.Client, browser: httpx.Client, services: Services
 ) -> None:
-    """SP-15, SP-28, RX-17."""
+    """SP-15, SP-26, SP-28, RX-17; PB-15: a copy is a right, and each one is noted."""
     token = token_of(opened)
     told = post(browser, "look", token).json()
     assert told["about"].startswith("T-050-003-")
@@ -172,6 +172,7 @@ def test_tokens_reach_no_log(
 def test_the_engineer_confirms_and_the_receipt_says_when_the_secret_is_forgotten(
     opened: httpx.Client, browser: httpx.Client, services: Services
 ) -> None:
+    """SP-26: the receipt is part of the delivery's log."""
     token = token_of(opened)
     assert post(browser, "confirm", token).status_code == 404, "not downloaded yet"
     post(browser, "document", token)

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from models.database import transaction
 from service import problems
 from service.context import Services
+from service.http.guards import PUBLIC_PATHS
 from service.http.routes import routes
 from tests.service.http.conftest import TokenFactory, caller
 from tests.service.http.handworker import HandWorker
@@ -31,7 +32,8 @@ def test_ready_tells_each_check(address: str, token: TokenFactory, worker: HandW
     anonymous = httpx.get(f"{address}/readyz", trust_env=False)
     assert anonymous.status_code == 503
     found = checks(anonymous)
-    names = ["database", "migrations", "engine", "aws_identity", "foundation", "worker"]
+    names = ["database", "migrations", "disk", "sealing_keys"]
+    names += ["engine", "aws_identity", "foundation", "worker", "queue", "aws_circuit"]
     assert list(found) == names
     assert {name for name in names if not found[name]["ok"]} == {"foundation"}
     assert "handover foundation up" in found["foundation"]["detail"]
@@ -71,10 +73,11 @@ def test_openapi_is_complete(address: str) -> None:
     for (method, path), operation in operations.items():
         assert operation["summary"], path
         assert operation["description"], path
-        if not path.startswith("/v1"):
+        if not path.startswith("/v1") or path in PUBLIC_PATHS:
             continue
         assert operation["security"], (method, path)
-        for status in ("401", "500", "503", "422"):
+        takes = {"parameters", "requestBody"} & operation.keys()
+        for status in ("401", "500", "503", *(("422",) if takes else ())):
             content = operation["responses"][status]["content"]
             assert list(content) == ["application/problem+json"], (method, path, status)
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"

@@ -1,0 +1,68 @@
+"""Tells who waits for an operation in this process what another process did to it.
+
+One look at the database for all that wait, instead of one for each: fifty callers that each looked
+twice a second would keep the API busier than what they asked for.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
+
+from models.database import transaction
+from models.operations import Operation
+from service.hub import OperationHub
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.15
+STOP_SECONDS = 10
+_State = tuple[int, int]
+
+
+class Follower:
+    """Looks at the operations that are waited for, and wakes who waits when one has changed."""
+
+    def __init__(self, database: Engine, hub: OperationHub) -> None:
+        self._database = database
+        self._hub = hub
+        self._known: Mapping[str, _State] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def launch(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=STOP_SECONDS)
+
+    def look(self) -> None:
+        """Look once; what is waited for since the look before counts as changed."""
+        awaited = self._hub.awaited()
+        now = self._states(awaited) if awaited else {}
+        before, self._known = self._known, now
+        for operation_id, state in now.items():
+            if before.get(operation_id) != state:
+                self._hub.publish(operation_id)
+
+    def _states(self, awaited: list[str]) -> dict[str, _State]:
+        # Events are counted apart: they do not make the row's next revision.
+        query = select(Operation.id, Operation.revision, Operation.event_count)
+        with transaction(self._database, write=False) as session:
+            rows = session.exec(query.where(col(Operation.id).in_(awaited))).all()
+        return {row_id: (revision, events) for row_id, revision, events in rows}
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except SQLAlchemyError as error:
+                # Who waits looks for himself from time to time.
+                log.warning("operations can't be followed: %s", type(error).__name__)

@@ -1,0 +1,111 @@
+"""What the clock asks for: keys to turn off and delete, validity to warn of and to end, old keys.
+
+Each function does one client's share in a transaction of its own and looks again at the rows that
+it locked there, so that several processes may look at once and each thing still happens once.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from sqlmodel import Session, col, or_, select
+
+from models.access_keys import AccessKey, AccessKeyStatus
+from models.clients import Client
+from models.operations import Operation, unfinished_operation
+from service.accounts import ensure_timekeeper
+from service.intents import audit, keys_of
+from service.outgoing.announce import EventType, announce
+from service.rotation.wishes import WITH_AREA, begin_update
+from service.suspension.wishes import suspend, validity_ended
+from service.wishes import Requester
+
+WARNING_DAYS = (30, 7, 1)
+"""Days before `valid_until` on which its end is told, once each."""
+OLD_DAYS = 180
+"""Age in days from which a key is reported: twice a year keys are to be changed (RX-25)."""
+ENDED = "Its validity has ended"
+
+
+def clients_with_due_keys(session: Session, now: datetime) -> Sequence[str]:
+    """Return the ids of the clients with a key whose time has come, the longest due first."""
+    due = or_(col(AccessKey.turn_off_at) <= now, col(AccessKey.delete_at) <= now)
+    query = (
+        select(AccessKey.client_id)
+        .join(Client, col(Client.id) == col(AccessKey.client_id))
+        .where(due, col(Client.state).in_(WITH_AREA))
+        .order_by(col(AccessKey.turn_off_at), col(AccessKey.delete_at))
+    )
+    return list(dict.fromkeys(session.exec(query)))
+
+
+def begin_due(session: Session, client_id: str, now: datetime) -> Operation | None:
+    """Begin what turns keys off and deletes them; None while other work is under way.
+
+    A key is never deleted in the same operation that turns it off.
+    """
+    client = session.get_one(Client, client_id, with_for_update=True)
+    if client.state not in WITH_AREA or unfinished_operation(session, client.id) is not None:
+        return None
+    keys = keys_of(session, client)
+    turn_off = [key for key in keys if key.turn_off_at and key.turn_off_at <= now]
+    delete = [key for key in keys if not key.turn_off_at and key.delete_at and key.delete_at <= now]
+    if not turn_off and not delete:
+        return None
+    requester = Requester(ensure_timekeeper(session).id)
+    return begin_update(session, client, requester, turn_off=turn_off, delete=delete)
+
+
+def clients_near_their_end(session: Session, today: date) -> Sequence[str]:
+    """Return the ids of the clients whose validity has ended, or whose end is to be told."""
+    query = (
+        select(Client.id)
+        .where(col(Client.valid_until) <= today + timedelta(days=max(WARNING_DAYS)))
+        .where(col(Client.state).in_(WITH_AREA), col(Client.suspended_at).is_(None))
+    )
+    return session.exec(query).all()
+
+
+def end_or_warn(session: Session, client_id: str, today: date) -> Client | None:
+    """Suspend the client on the day, else tell the end when it has come near; return one that
+    was suspended.
+    """
+    client = session.get_one(Client, client_id, with_for_update=True)
+    if client.valid_until is None or client.suspended_at or client.state not in WITH_AREA:
+        return None
+    if validity_ended(client, today):
+        suspend(session, client, ENDED, Requester(ensure_timekeeper(session).id))
+        return client
+    left = (client.valid_until - today).days
+    threshold = min((days for days in WARNING_DAYS if left <= days), default=None)
+    told = client.expiry_warned_days
+    if threshold is not None and (told is None or told > threshold):
+        client.expiry_warned_days = threshold
+        data = {"days_left": left, "valid_until": client.valid_until.isoformat()}
+        requester = Requester(ensure_timekeeper(session).id)
+        announce(session, EventType.key_expiring, client, data=data)
+        audit(session, requester, "client.expiring", client, data)
+    return None
+
+
+def old_keys(session: Session, now: datetime) -> Sequence[tuple[str, str]]:
+    """Return the keys that became old and were not reported, as ids of client and row."""
+    query = (
+        select(AccessKey.client_id, AccessKey.id)
+        .join(Client, col(Client.id) == col(AccessKey.client_id))
+        .where(AccessKey.status == AccessKeyStatus.active)
+        .where(col(AccessKey.aged_at).is_(None), col(AccessKey.access_key_id).is_not(None))
+        .where(col(AccessKey.created_at) <= now - timedelta(days=OLD_DAYS))
+        .where(col(Client.state).in_(WITH_AREA))
+    )
+    return list(session.exec(query).all())
+
+
+def report_old(session: Session, client_id: str, key_row_id: str, now: datetime) -> None:
+    """Report a key as too old, once (RX-25)."""
+    client = session.get_one(Client, client_id, with_for_update=True)
+    key = session.get_one(AccessKey, key_row_id, with_for_update=True)
+    if key.aged_at is not None or key.status is not AccessKeyStatus.active:
+        return
+    key.aged_at = now
+    data = {"access_key_id": key.access_key_id, "age_days": (now - key.created_at).days}
+    audit(session, Requester(ensure_timekeeper(session).id), "key.aged", client, data)

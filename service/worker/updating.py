@@ -1,0 +1,61 @@
+"""The steps of update: keys whose time has come are turned off or deleted."""
+
+from datetime import timedelta
+
+from models.base import utc_now
+from models.database import transaction
+from service.delivery.forgetting import receipts_of
+from service.rotation.endings import delete, turn_off
+from service.worker.changing import apply, end_well
+from service.worker.endings import end_badly
+from service.worker.work import FailureReference, Rows, Ticket, Work
+
+POSTPONED = timedelta(minutes=15)
+"""How long after a failure the clock asks again."""
+
+
+def retire(work: Work, ticket: Ticket) -> FailureReference | None:
+    """Wish that the keys are off or gone, and make it so."""
+    with transaction(work.services.database) as session:
+        operation, _, keys = work.rows(session, ticket)
+        due_off, due_gone = operation.parameters["turn_off"], operation.parameters["delete"]
+        for key in keys:
+            if key.id in due_gone:
+                # Its time stays in the row until it is gone, so that a failure loses nothing.
+                at = key.delete_at
+                delete(key, utc_now())
+                key.delete_at = at
+            elif key.id in due_off:
+                at = key.turn_off_at
+                turn_off(key, utc_now())
+                key.turn_off_at = at
+    return apply(work, ticket)
+
+
+def retired(work: Work, ticket: Ticket) -> FailureReference | None:
+    """Tell the world that the keys are off or gone."""
+    end_well(work, ticket, "client.keys_retired", _clear)
+    return None
+
+
+def postpone(work: Work, ticket: Ticket, failure: FailureReference) -> None:
+    """Let the clock ask again later, and say what failed."""
+    with transaction(work.services.database) as session:
+        operation, _, keys = work.rows(session, ticket)
+        later = utc_now() + POSTPONED
+        for key in keys:
+            if key.id in operation.parameters["turn_off"]:
+                key.turn_off_at = later
+            if key.id in operation.parameters["delete"]:
+                key.delete_at = later
+        for receipt in receipts_of(session, operation.parameters.get("forget", [])):
+            receipt.erase_at = later
+    end_badly(work, ticket, failure)
+
+
+def _clear(rows: Rows) -> None:
+    for key in rows.keys:
+        if key.id in rows.operation.parameters["turn_off"]:
+            key.turn_off_at = None
+        if key.id in rows.operation.parameters["delete"]:
+            key.delete_at = None

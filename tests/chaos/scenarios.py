@@ -1,0 +1,96 @@
+"""The kinds of work that runs put under fault, and the requests that ask for them."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from models.operations import OperationKind
+from service.worker.plans import PLANS
+from tests.chaos.points import AFTER, BEFORE, STEP, Point
+
+CONTRACT: dict[str, Any] = {
+    "purpose": "Clinical validation of the device",
+    "data_categories": ["clinical images"],
+    "contract": {
+        "kind": "dpa",
+        "signed_on": "2026-03-31",
+        "jurisdiction": "ES",
+        "signer": {"first_name": "Ada", "last_name": "Lovelace", "email": "ada@abc.example"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A kind of operation, what has to be done before it, and a call that AWS denies for good.
+
+    `keys` are due at its end, where the client is open then.
+    """
+
+    name: str
+    kind: OperationKind
+    before: tuple[OperationKind, ...] = ()
+    denied: str = ""
+    keys: int = 1
+
+    @property
+    def actions(self) -> tuple[OperationKind, ...]:
+        """All operations in their order; the last one is the one under fault."""
+        return (*self.before, self.kind)
+
+    def planned(self) -> Iterator[Point]:
+        """The points that the plan promises: before and after each step, or its ending."""
+        plan = PLANS[self.kind]
+        names = [plan.on_failure.name] if self.denied else [step.name for step in plan.steps]
+        for name in names:
+            for phase in (BEFORE, AFTER):
+                yield Point(self.name, name, STEP, phase)
+
+
+_ALL = (
+    Scenario("open", OperationKind.open),
+    # The last call that makes something: all the rest is there and has to be taken back.
+    Scenario("denied open", OperationKind.open, denied="CreateAccessKey"),
+    Scenario("close", OperationKind.close, (OperationKind.open,)),
+    Scenario("reopen", OperationKind.reopen, (OperationKind.open, OperationKind.close)),
+    Scenario("rotate", OperationKind.rotate, (OperationKind.open,), keys=2),
+    Scenario("update", OperationKind.update, (OperationKind.open, OperationKind.rotate), keys=2),
+    Scenario("repair", OperationKind.repair, (OperationKind.open,)),
+)
+SCENARIOS = {it.name: it for it in _ALL if it.kind in PLANS}
+"""Those of which the service has a plan, by name."""
+
+
+def with_plans_of_their_own() -> list[str]:
+    """Scenarios that between them go through each plan, well and badly, once."""
+    ways = {(id(PLANS[it.kind]), it.denied): it.name for it in reversed(SCENARIOS.values())}
+    return [name for name in SCENARIOS if name in ways.values()]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to the API."""
+
+    method: str
+    path: str
+    json: Any = None
+    params: Any = None
+
+
+def request_for(kind: OperationKind, slug: str, *, ends_overlap: bool = False) -> Request:
+    """The request with which a caller asks for the operation."""
+    path = f"/v1/clients/{slug}"
+    if kind is OperationKind.open:
+        body = {**copy.deepcopy(CONTRACT), "legal_name": slug}
+        body["contract"]["reference"] = f"DPA {slug}"
+        return Request("POST", "/v1/clients", json=body)
+    if kind is OperationKind.close:
+        return Request("DELETE", path, params={"reason": "of the run"})
+    if kind is OperationKind.reopen:
+        return Request("POST", f"{path}/reopen", json={})
+    if kind is OperationKind.rotate:
+        # Over at once, where what follows is the end of the overlap.
+        days = {"overlap_days": 0} if ends_overlap else {}
+        return Request("POST", f"{path}/rotate", params=days)
+    return Request("POST", f"{path}/refresh", params={"repair": "true"})

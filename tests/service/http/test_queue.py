@@ -1,0 +1,134 @@
+"""The queue as operators see it, and that it does not grow without end."""
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from models.base import utc_now
+from models.database import transaction
+from models.operations import Operation
+from models.workers import WorkerRow
+from service.context import Services
+from tests.service.http.conftest import Stage, TokenFactory, caller, with_settings
+from tests.service.http.handworker import HandWorker
+from tests.service.http.test_either_database import database_url
+
+__all__ = ["database_url"]
+
+Request = dict[str, Any]
+WHY = {"reason": "of the test"}
+
+
+def ask(api: httpx.Client, request: Request, name: str) -> httpx.Response:
+    """Ask for the area of a client of this name."""
+    body = {**request, "legal_name": name}
+    body["contract"] = {**request["contract"], "reference": name}
+    return api.post("/v1/clients", json=body)
+
+
+def row(name: str, **values: datetime) -> WorkerRow:
+    """A worker's row; it was seen just now."""
+    return WorkerRow(name=name, version="1", host="host", process_id=7, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def short(services: Services, stage: Stage) -> str:
+    """The address of a service that takes on three operations at most."""
+    return stage.put(with_settings(services, queue_limit=3))
+
+
+def test_the_queue_tells_depth_age_and_workers(
+    admin: httpx.Client, services: Services, worker: HandWorker, abc_llc: Request
+) -> None:
+    waiting = [ask(admin, abc_llc, f"Client {number}").json()["id"] for number in range(3)]
+    worker.begin(waiting[0])
+    worker.automatic = True
+    ask(admin, abc_llc, "Done")
+    with transaction(services.database) as session:
+        session.get_one(Operation, waiting[1]).created_at = utc_now() - timedelta(minutes=5)
+        now = utc_now()
+        session.add(row("alive", circuit_open_since=now))
+        session.add(row("silent", seen_at=now - timedelta(minutes=1)))
+        session.add(row("stopped", stopped_at=now))
+    worker.automatic = False
+    admin.delete("/v1/clients/Done", params=WHY)
+    queue = admin.get("/v1/queue").json()
+    found = {(d["priority"], d["state"]): d["count"] for d in queue["depths"]}
+    assert found == {("urgent", "pending"): 1, ("normal", "pending"): 2, ("normal", "running"): 1}
+    assert (queue["unfinished"], queue["limit"]) == (4, services.settings.queue_limit)
+    assert 299 < queue["oldest_seconds"] < 400
+    assert queue["ended_per_second"] == pytest.approx(1 / 60, abs=0.001)
+    assert {w["name"]: w["alive"] for w in queue["workers"]} == {
+        "alive": True,
+        "silent": False,
+        "stopped": False,
+    }
+    assert queue["aws_away_since"] == queue["workers"][0]["aws_away_since"] is not None
+    checks = {check["name"]: check for check in admin.get("/readyz").json()["checks"]}
+    assert not checks["aws_circuit"]["ok"]
+    assert "operations wait" in checks["aws_circuit"]["detail"]
+    assert checks["queue"]["detail"].startswith("4 of at most")
+
+
+def test_an_empty_queue(admin: httpx.Client) -> None:
+    queue = admin.get("/v1/queue").json()
+    assert (queue["unfinished"], queue["oldest_seconds"], queue["workers"]) == (0, None, [])
+
+
+def test_the_queue_is_for_admins(address: str, token: TokenFactory) -> None:
+    with caller(address, token("clients:read", "clients:write")) as api:
+        assert api.get("/v1/queue").status_code == 403
+
+
+def test_a_worker_of_another_process_is_enough_to_be_ready(
+    admin: httpx.Client, services: Services, worker: HandWorker
+) -> None:
+    """An API without a worker of its own."""
+    worker.is_alive = False
+    with transaction(services.database) as session:
+        session.add(row("elsewhere"))
+    checks = {check["name"]: check for check in admin.get("/readyz").json()["checks"]}
+    assert checks["worker"] == {"name": "worker", "ok": True, "detail": "1 work elsewhere"}
+
+
+def test_past_the_limit_nothing_is_opened(
+    short: str, token: TokenFactory, worker: HandWorker, abc_llc: Request
+) -> None:
+    """429 with the time to wait; what is there can be closed, and a repetition finds its work."""
+    scopes = ("clients:read", "clients:write", "clients:close")
+    with caller(short, token(*scopes)) as api:
+        worker.automatic = True
+        for name in ("Open", "Closed"):
+            assert ask(api, abc_llc, name).status_code == 202
+        assert api.delete("/v1/clients/Closed", params=WHY).status_code == 202
+        worker.automatic = False
+        time.sleep(0.2)  # that the queue is full is believed for a tenth of a second
+        key = {"Idempotency-Key": "once"}
+        assert api.post("/v1/clients", json=abc_llc, headers=key).status_code == 202
+        for number in range(2):
+            assert ask(api, abc_llc, f"Client {number}").status_code == 202
+        refused = ask(api, abc_llc, "One more")
+        assert refused.status_code == 429
+        problem = refused.json()
+        assert problem["type"] == "/problems/queue-full"
+        assert (problem["unfinished"], problem["limit"]) == (3, 3)
+        assert 1 <= int(refused.headers["Retry-After"]) <= 300
+        assert api.get("/v1/clients/One-more").status_code == 404
+        assert api.post("/v1/clients/Closed/reopen", json={}).status_code == 429
+        assert api.delete("/v1/clients/Open", params=WHY).status_code == 202
+        replay = api.post("/v1/clients", json=abc_llc, headers=key)
+        assert (replay.status_code, replay.headers["Idempotency-Replayed"]) == (202, "true")
+
+
+def test_with_room_again_areas_are_opened(
+    short: str, token: TokenFactory, worker: HandWorker, abc_llc: Request
+) -> None:
+    with caller(short, token("clients:write")) as api:
+        waiting = [ask(api, abc_llc, f"Client {number}").json()["id"] for number in range(3)]
+        assert ask(api, abc_llc, "Early").status_code == 429
+        worker.finish(waiting[0])
+        time.sleep(0.2)
+        assert ask(api, abc_llc, "Early").status_code == 202
