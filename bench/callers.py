@@ -1,5 +1,6 @@
 """Callers that ask for areas at once, repeat themselves and contradict each other."""
 
+import itertools
 import queue
 import random
 import threading
@@ -57,12 +58,13 @@ class Load:
     def open_all(self) -> dict[str, Any]:
         """Open all clients; some requests come twice, and some contradict others."""
         requests: list[Request] = []
+        contradictions = itertools.cycle([_other_entity, _other_body])
         for slug in self.slugs:
             requests.append(_opening(slug))
             if self._chance.random() < REPEATED:
                 requests.append(_opening(slug))
             if self._chance.random() < CONTRADICTED:
-                requests.append(self._chance.choice([_other_entity, _other_body])(slug))
+                requests.append(next(contradictions)(slug))
         return self._run(self._mixed(requests))
 
     def close_all(self) -> dict[str, Any]:

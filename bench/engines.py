@@ -15,7 +15,8 @@ import pulumi_aws as aws
 from bench.timing import Times, measure
 from bench.world import BUCKET, GROUP, REGION, World
 from engine.localaws import LocalAws
-from stacks.automation import Backend, EngineKind, Stacks, official_program
+from stacks.automation import Stacks
+from stacks.backend import Backend, EngineKind, official_program
 from stacks.client import AreaInputs, ClientProgram, KeyGeneration
 
 

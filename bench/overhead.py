@@ -23,7 +23,8 @@ from bench.engines import Users
 from engine.command import OnOutput
 from engine.localaws import LocalAws
 from engine.official import AssistedCommand
-from stacks.automation import Backend, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend
 
 RUNS = 6
 

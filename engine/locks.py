@@ -114,10 +114,33 @@ def _write_lock(path: Path) -> None:
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
     make_directory(path.parent)
-    # Written in one go under its own name: a lock half written counts as one of the living, and
-    # a temporary file that a killed process left would be a lock to the official program.
-    with path.open("xb", buffering=0) as file:
-        file.write(json.dumps(content).encode())
+    # Whole or not at all, even for a process that is killed here: a lock half written counts as one
+    # of the living for ever, and a temporary file would be a lock to the official program. So it is
+    # written without a name first, where the system can do that.
+    text = json.dumps(content).encode()
+    if not _written_unnamed(path, text):
+        with path.open("xb", buffering=0) as file:
+            file.write(text)
+
+
+def _written_unnamed(path: Path, text: bytes) -> bool:
+    """Write a file that no folder lists, then give it its name; False where that can't be done.
+
+    Linux: open(2), O_TMPFILE.
+    """
+    try:
+        unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    except (AttributeError, OSError):
+        return False
+    try:
+        os.write(unnamed, text)
+        # Naming a folder, needless for an absolute path, is what makes Python follow the link.
+        os.link(f"/proc/self/fd/{unnamed}", path, src_dir_fd=unnamed)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(unnamed)
+    return True
 
 
 def _username() -> str:

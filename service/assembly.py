@@ -27,7 +27,8 @@ from service.webhooks.processing import EventIntake
 from service.worker.timekeeper import Timekeeper
 from service.worker.worker import Worker, WorkerSlot
 from stacks.areas import Areas
-from stacks.automation import Backend, Stacks, choose_engine
+from stacks.automation import Stacks
+from stacks.backend import Backend, choose_engine
 from stacks.foundation import FoundationInputs
 from stacks.foundation_stack import Foundation
 

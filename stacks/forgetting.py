@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stacks.automation import Deployment, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Deployment
 from stacks.client import CLIENTS_PROJECT, AreaInputs, ClientProgram
 from stacks.clients import clients_for
 

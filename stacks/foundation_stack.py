@@ -7,7 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stacks.access import error_code, told
-from stacks.automation import StackOutputs, Stacks
+from stacks.automation import Stacks
+from stacks.backend import StackOutputs
 from stacks.clients import clients_for
 from stacks.events import OnProgress, PlannedChange, ignore_progress
 from stacks.failures import Failure, StackError

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stacks.access import AreaAccess
-from stacks.automation import Deployment, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Deployment
 from stacks.client import AreaInputs, ClientProgram
 from stacks.failures import CollisionError, Failure, StackError
 

@@ -32,11 +32,7 @@ _UNKNOWN_KEY = ("AccessDenied", "InvalidClientTokenId", "ValidationError")
 
 Wished = Callable[[], bool]
 """Says whether what is being carried out is still wished."""
-
-
-def always() -> bool:
-    """Tell that it is."""
-    return True
+_always: Wished = lambda: True  # noqa: E731 - a default, not a function to be called by name
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class AccessSwitch:
         with told(target.slug):
             return self._look(target)
 
-    def cut(self, target: Target, wished: Wished = always) -> HeldAccess:
+    def cut(self, target: Target, wished: Wished = _always) -> HeldAccess:
         """Deny the user everything, make its keys inactive, and return what AWS confirms.
 
         A user that is gone has no access, which is success. Once ``wished`` says no, what AWS
@@ -123,7 +119,9 @@ class AccessSwitch:
                 return HeldAccess(target.user_name, exists=False)
             return self._until(target, apply, lambda held: held.cut, wished)
 
-    def lift(self, target: Target, key_ids: Collection[str], wished: Wished = always) -> HeldAccess:
+    def lift(
+        self, target: Target, key_ids: Collection[str], wished: Wished = _always
+    ) -> HeldAccess:
         """Switch the keys of these ids on and take the denial away; return what AWS confirms.
 
         Every other key stays as it is: the cut has made it inactive. The denial goes last.
@@ -158,7 +156,7 @@ class AccessSwitch:
                 # Also what is not listed, for AWS may not tell yet of a key that it has.
                 apply(held)
             return self._until(
-                target, apply, lambda found: not found.active_ids() & set(key_ids), always
+                target, apply, lambda found: not found.active_ids() & set(key_ids), _always
             )
 
     def denied(self, target: Target) -> bool:
@@ -228,22 +226,20 @@ class AccessSwitch:
 
         Applied again each time: the opposite wish, carried out elsewhere, may have come between.
         """
-        deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, _FIRST_PAUSE
-        held = self._look(target)
-        while held.exists and not reached(held) and wished():
+        deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, 0.0
+        while True:
+            held = self._look(target)
+            if not held.exists or reached(held) or not wished():
+                return held
             if time.monotonic() > deadline:
                 sentence = (
                     f"AWS took the calls for {target.user_name} and does not show their effect "
                     f"after {CONFIRMATION_SECONDS:.0f} seconds."
                 )
                 raise StackError(target.slug, Failure(UNCONFIRMED, sentence))
+            time.sleep(pause)
             apply(held)
-            held = self._look(target)
-            if not reached(held):
-                time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                held = self._look(target)
-        return held
+            pause = min(pause * 2 + _FIRST_PAUSE, _LONGEST_PAUSE)
 
     def _owner(self, user_name: str) -> str | None:
         """Return the client id in the user's tag, "" for a user without it, None for no user."""

@@ -75,7 +75,8 @@ class AccessKey(Resource):
         if actual is None:
             return None
         # What the state does not hold, as a secret that was forgotten, is no difference either.
-        recorded = {name: known[name] for name in self.computed if name in known}
+        kept = [name for name in self.computed if not known or name in known]
+        recorded = {name: known.get(name) for name in kept}
         recorded["createDate"] = _instant(actual["CreateDate"])
         return id_, self.outputs(id_, {"user": user, "status": actual["Status"]}, **recorded)
 

@@ -30,7 +30,8 @@ from service.backup.sqlite import copy_at_one_instant
 from service.backup.state import copy_state, folder_of
 from service.backup.wrapping import wrap
 from service.settings import Settings
-from stacks.automation import Backend, Stacks, choose_engine
+from stacks.automation import Stacks
+from stacks.backend import Backend, choose_engine
 
 _HEAD = "SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1"
 _REVISION = "SELECT version_num FROM alembic_version"

@@ -21,14 +21,8 @@ from service.cli.findings import Finding, direct_environment, said
 from service.cli.output import JsonFlag, show
 from service.cli.scope import DataOption, settings_for
 from service.settings import Settings
-from stacks.automation import (
-    AWS_PLUGIN,
-    Backend,
-    Stacks,
-    choose_engine,
-    official_aws_plugin,
-    official_program,
-)
+from stacks.automation import Stacks
+from stacks.backend import AWS_PLUGIN, Backend, choose_engine, official_aws_plugin, official_program
 from stacks.clients import clients_for
 
 CLOCK_LIMIT = timedelta(minutes=2)

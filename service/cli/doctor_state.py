@@ -15,7 +15,7 @@ from engine.provider import ProviderError
 from engine.secrets import PassphraseSecrets
 from service.cli.findings import Finding, client_of_url, said
 from service.settings import Settings
-from stacks.automation import choose_engine
+from stacks.backend import choose_engine
 
 
 def backend(settings: Settings) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from engine.official import install
 from service.assembly import aws_environment
 from service.cli.output import JsonFlag, refuse, show
 from service.cli.scope import DataOption, settings_for
-from stacks.automation import Backend, choose_engine
+from stacks.backend import Backend, choose_engine
 
 app = typer.Typer(help="The Pulumi engine in use.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from engine.aws.failures import provider_error
 from engine.provider import ProviderError
 from service.assembly import aws_environment
 from service.settings import Settings
-from stacks.automation import choose_engine
+from stacks.backend import choose_engine
 
 _ANSWER_SECONDS = 5.0
 

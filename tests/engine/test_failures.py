@@ -19,6 +19,7 @@ import pulumi_aws as aws
 import pytest
 from pulumi import automation as auto
 
+from engine.locks import locked
 from engine.provider import ProviderError
 from tests.engine.conftest import PASSPHRASE, PROJECT, Workbench, client_program
 
@@ -311,6 +312,23 @@ def test_an_unreadable_lock_is_respected(workbench: Workbench) -> None:
     write_lock(workbench, 1, "x").write_text("")
     with pytest.raises(auto.ConcurrentUpdateError):
         stack.up()
+
+
+def test_a_process_killed_while_it_writes_its_lock_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-written lock would count as one of the living for ever."""
+    write, seen = os.write, []
+
+    def watched(descriptor: int, content: bytes) -> int:
+        seen.append(list(tmp_path.iterdir()))
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", watched)
+    with locked(tmp_path):
+        [lock] = tmp_path.iterdir()
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    assert seen == [[]]
 
 
 def test_two_updates_of_one_stack_at_once(workbench: Workbench) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from engine.localaws import LocalAws
 from stacks.areas import Areas
-from stacks.automation import Backend, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend
 from stacks.client import AreaInputs, KeyGeneration
 from stacks.foundation import FoundationInputs
 from stacks.foundation_stack import Foundation

@@ -10,7 +10,7 @@ import yaml
 from engine.localaws import LocalAws
 from stacks.__main__ import inputs_from_config
 from stacks.areas import Areas
-from stacks.automation import choose_engine, official_aws_plugin
+from stacks.backend import choose_engine, official_aws_plugin
 from stacks.client import AreaInputs, ClientProgram, KeyGeneration
 from stacks.failures import UNKNOWN_CODE, classify, code_in
 from tests.stacks.conftest import NewArea

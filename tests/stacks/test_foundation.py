@@ -9,7 +9,8 @@ import pytest
 
 from engine.localaws import LocalAws
 from stacks.areas import Areas
-from stacks.automation import Backend, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend
 from stacks.failures import StackError
 from stacks.foundation import FoundationInputs, FoundationProgram
 from stacks.foundation_stack import Foundation

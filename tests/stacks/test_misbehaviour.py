@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 from engine.aws.clients import ANSWER_VARIABLE, SETTLE_VARIABLE
 from engine.localaws import LocalAws
 from stacks.areas import Areas, OpenedArea
-from stacks.automation import Backend, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend
 from stacks.client import AreaInputs, ClientProgram
 from stacks.failures import CollisionError, StackError
 from tests.faults.faults import (

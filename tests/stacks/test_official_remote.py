@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engine.localaws import SERVICES, LocalAws
-from stacks.automation import Backend, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend
 from tests.localaws import client_of
 from tests.stacks.test_stopping import Users, make_stacks
 

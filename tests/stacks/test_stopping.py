@@ -19,7 +19,8 @@ import pytest
 from types_boto3_iam import IAMClient
 
 from engine.localaws import LocalAws
-from stacks.automation import Backend, EngineKind, Stacks
+from stacks.automation import Stacks
+from stacks.backend import Backend, EngineKind
 from stacks.events import ResourceProgress
 from stacks.failures import CANCELLED, StackError
 

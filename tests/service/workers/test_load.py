@@ -4,7 +4,7 @@ import pytest
 
 from bench.load import run
 
-CLIENTS, CALLERS = 40, 10
+CLIENTS, CALLERS = 30, 10
 
 
 @pytest.mark.parametrize("shape", ["apart", "sqlite"])
@@ -16,5 +16,6 @@ def test_each_client_is_made_once_and_nothing_is_left(shape: str) -> None:
     for phase in ("open", "close"):
         assert found[phase]["accepted"] == CLIENTS
         assert found[phase]["ended"] == {"succeeded": CLIENTS}
-    answers = found["open"]["answers"]
-    assert {"202 replayed", "409 slug-taken", "422 idempotency-key-reused"} <= set(answers)
+    answers = set(found["open"]["answers"])
+    assert {"409 slug-taken", "422 idempotency-key-reused"} <= answers
+    assert {"200 replayed", "202 replayed"} & answers

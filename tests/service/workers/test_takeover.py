@@ -89,6 +89,22 @@ def test_a_worker_cut_off_from_the_database_ends_itself(fleet: Fleet, unique: st
     assert max(delays) < WITHIN
 
 
+def test_a_frozen_worker_that_wakes_up_ends_itself(fleet: Fleet, unique: str) -> None:
+    """RX-22: a paused machine; what it was doing goes on elsewhere meanwhile."""
+    first = fleet.worker("first")
+    with fleet.frozen_aws():
+        fleet.open(unique)
+        operations = under_way(fleet, "first", 1)
+        fleet.worker("second")
+        first.signal(signal.SIGSTOP)
+        frozen = datetime.now(UTC)
+    delays = taken_over(fleet, operations, frozen, "second")
+    first.signal(signal.SIGCONT)
+    print(f"new run began {delays} s after the freeze; woken, ended in {ends_itself(first):.1f} s")
+    assert max(delays) < WITHIN
+    assert fleet.keys_in_aws(unique) == fleet.key_ids(fleet.operation(operations[0]))
+
+
 def ends_itself(process: Process) -> float:
     """Wait until a process has ended itself as one that is cut off; return the seconds."""
     begun = time.monotonic()
