@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from service.assembly import running
+from service.local import local_settings
+from service.reconcile.findings import Finding
+from service.reconcile.survey import survey
 from tests.chaos.campaign import campaign, every_point_once, explore_all, seeded, tally_of
 from tests.chaos.scenarios import with_plans_of_their_own
 from tests.chaos.world import World, world
@@ -48,3 +52,11 @@ def test_seeded_runs_of_all_kinds_and_faults(place: World) -> None:
     print(tally.table())
     assert tally.failures == []
     assert tally.runs == SEEDS
+    assert disagreements(place) == []
+
+
+def disagreements(place: World) -> list[Finding]:
+    """What the service's own reconciliation finds: it and the runs' invariants check each other."""
+    settings = local_settings(place.folder)
+    with running(settings, place.aws.environment(), worker=False) as runtime:
+        return list(survey(runtime.services))
