@@ -19,13 +19,17 @@ from sqlmodel import Session
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_SECONDS = 30
 """How long a writer waits for another one before the database answers that it is locked."""
+FROZEN_SECONDS = 8
+"""How long PostgreSQL keeps a transaction in which nothing happens. A process that is frozen, or
+whose machine is gone, would else hold its row locks for ever."""
 
 _WRITES = "handover_writes"
 _LEDGER_LOCK, _SCHEMA_LOCK = 0x48616E64_01, 0x48616E64_02
 _POSTGRESQL_DEFAULTS = {
     "application_name": "handover",
     "connect_timeout": "10",
-    "options": f"-c lock_timeout={BUSY_SECONDS}s",
+    "options": f"-c lock_timeout={BUSY_SECONDS}s "
+    f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s",
 }
 _FOREIGN_KEY_FAULTS = "PRAGMA foreign_key_check"
 

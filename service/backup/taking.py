@@ -132,6 +132,8 @@ def _copy_database(settings: Settings, staging: Path) -> _Copied:
         require_migrated(engine)
         if engine.dialect.name == "postgresql":
             with engine.connect().execution_options(isolation_level="REPEATABLE READ") as reader:
+                # It waits for as long as the dump takes, which is no sign of a frozen process here.
+                reader.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 snapshot = reader.execute(text("SELECT pg_export_snapshot()")).scalar_one()
                 postgres.dump(settings.database, staging / contents.POSTGRESQL_DUMP, str(snapshot))
                 return _described("postgresql", reader)

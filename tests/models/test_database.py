@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -13,9 +14,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlmodel import Session, func, select
 
-from models import AccessKey, Actor, Client
+from models import AccessKey, Actor, Client, database
 from models.base import NaiveDateTimeError
 from models.database import (
+    FROZEN_SECONDS,
     DatabaseUrlError,
     WriteTransactionRequired,
     create_engine_for,
@@ -192,6 +194,26 @@ def test_the_ledger_can_be_locked_only_by_a_writer(engine: Engine) -> None:
         lock_ledger(session)
     with Session(engine) as session, pytest.raises(WriteTransactionRequired):
         lock_ledger(session)
+
+
+def test_a_frozen_process_does_not_hold_its_rows_for_ever(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction in which nothing happens is ended by the server, and its locks with it."""
+    defaults = {**database._POSTGRESQL_DEFAULTS}
+    shorter = defaults["options"].replace(f"{FROZEN_SECONDS}s", "1s")
+    monkeypatch.setattr(database, "_POSTGRESQL_DEFAULTS", defaults | {"options": shorter})
+    upgrade(postgres_url)
+    engine = create_engine_for(postgres_url)
+    lock = text("LOCK TABLE actors IN EXCLUSIVE MODE")
+    with Session(engine) as frozen:
+        frozen.execute(lock)
+        time.sleep(1.5)
+        with transaction(engine) as other:
+            other.execute(lock)
+        with pytest.raises(DBAPIError, match="idle-in-transaction"):
+            frozen.execute(lock)
+    engine.dispose()
 
 
 def test_a_writer_of_a_row_keeps_nobody_from_referring_to_it(postgres_url: str) -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models.access_keys import AccessKey
 from models.actors import Actor
 from models.audit import AuditEvent, verify_chain
+from models.base import utc_now
 from models.clients import Client, ClientState, ContractKind, Profile, move_client
 from models.database import create_engine_for, transaction
 from models.records import Record
@@ -97,6 +98,7 @@ def settings(tmp_path: Path) -> Settings:
         client, key = session.exec(select(Client)).one(), session.exec(select(AccessKey)).one()
         key.access_key_id = "AKIAIOSFODNN7EXAMPLE"
         key.seal_secret(keyring, SECRET)
+        key.proven_at = utc_now()
         RecordOffice(settings, keyring, Endpoint()).create(session, operation, client, key)
         move_client(client, ClientState.open)
     database.dispose()
