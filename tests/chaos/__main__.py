@@ -12,9 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.chaos.campaign import Runner, Tally, campaign, explore_all, seeded, tally_of, write
-from tests.chaos.hooks import KILL
-from tests.chaos.run import Catalogue, Planned, by_seed, carry_out, on_postgresql
+from tests.chaos.campaign import (
+    Runner,
+    campaign,
+    explore_all,
+    hit_the_rest,
+    seeded,
+    tally_of,
+    write,
+)
+from tests.chaos.run import Catalogue, by_seed, carry_out, on_postgresql
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.world import World, world
 from tests.postgres import running_server
@@ -34,7 +41,7 @@ def main() -> int:
         tally = tally_of(catalogues)
         seeds = range(options.seed, options.seed + options.runs)
         campaign([(it, _of(it, catalogues, seeds)) for it in worlds], tally)
-        _hit_the_rest(worlds[0], tally)
+        hit_the_rest(worlds[0], tally)
     print(tally.table())
     write(tally, options.seed, REPORT)
     return 1 if tally.failures or tally.never_hit else 0
@@ -75,11 +82,6 @@ def _alone(worlds: Sequence[World], catalogues: Sequence[Catalogue], seed: int) 
     result = carry_out(world, f"seed-{seed}", faults[0].point.kind, faults)
     print(result)
     return 1 if result.problems else 0
-
-
-def _hit_the_rest(world: World, tally: Tally) -> None:
-    for number, point in enumerate(tally.never_hit):
-        tally.add(carry_out(world, f"rest-{number}", point.kind, [Planned(point, KILL)]))
 
 
 if __name__ == "__main__":

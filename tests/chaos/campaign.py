@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.hooks import KILL
 from tests.chaos.invariants import broken_everywhere
 from tests.chaos.points import Point
 from tests.chaos.run import Catalogue, Planned, Result, by_seed, carry_out, chains, explore
@@ -90,6 +91,11 @@ def tally_of(catalogues: Sequence[Catalogue]) -> Tally:
     return Tally([point for catalogue in catalogues for point in catalogue.points])
 
 
+def tally_of_kills(catalogue: Catalogue) -> Tally:
+    """An empty tally of the points that `every_point_once` kills at."""
+    return Tally(catalogue.distinct)
+
+
 def seeded(catalogues: Sequence[Catalogue], seed: int) -> Runner:
     """The run that a seed stands for."""
 
@@ -100,16 +106,24 @@ def seeded(catalogues: Sequence[Catalogue], seed: int) -> Runner:
     return run
 
 
-def every_point_once(catalogue: Catalogue, tally: Tally, world: World) -> None:
+def killed(name: str, faults: Sequence[Planned]) -> Runner:
+    """The run of a client of this name that meets these faults."""
+    return lambda world: carry_out(world, name, faults[0].point.kind, faults)
+
+
+def every_point_once(catalogue: Catalogue, tally: Tally, worlds: Sequence[World]) -> None:
     """Kill at each point, several in one run, and alone where one was missed in company."""
-    name = catalogue.scenario.name
-    slug = name.replace(" ", "-")
-    for number, chain in enumerate(chains(catalogue)):
-        tally.add(carry_out(world, f"{slug}-{number}", name, chain))
+    slug = catalogue.scenario.name.replace(" ", "-")
+    runs = [killed(f"{slug}-{number}", it) for number, it in enumerate(chains(catalogue))]
+    count = len(worlds)
+    campaign([(world, runs[place::count]) for place, world in enumerate(worlds)], tally)
+    hit_the_rest(worlds[0], tally)
+
+
+def hit_the_rest(world: World, tally: Tally) -> None:
+    """Kill at each point that was never hit, in a run of its own."""
     for number, point in enumerate(tally.never_hit):
-        if point.kind == name:
-            tally.add(carry_out(world, f"{slug}-alone-{number}", name, [Planned(point, "kill")]))
-    tally.fail(broken_everywhere(world))
+        tally.add(carry_out(world, f"rest-{number}", point.kind, [Planned(point, KILL)]))
 
 
 def campaign(works: Sequence[Work], tally: Tally) -> None:

@@ -28,6 +28,13 @@ class Point:
         return "/".join((self.kind, self.step, self.what, self.phase))
 
     @property
+    def is_read(self) -> bool:
+        """Whether it is before a call that changes nothing: what a process that is killed there
+        leaves is what it leaves at the point before.
+        """
+        return self.what.startswith(READING)
+
+    @property
     def is_call(self) -> bool:
         """Whether it is at a call to AWS."""
         return self.what not in (STEP, COMMIT)

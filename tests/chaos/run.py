@@ -65,6 +65,11 @@ class Catalogue:
     scenario: Scenario
     points: dict[Point, int]
 
+    @property
+    def distinct(self) -> list[Point]:
+        """The points at which a process that is killed leaves something else than before."""
+        return [point for point in self.points if not point.is_read]
+
 
 def explore(world: World, name: str) -> Catalogue:
     """Do the work once without a fault and note what goes by; raises `AssertionError`."""
@@ -114,11 +119,11 @@ def _fault_for(point: Point, chance: random.Random, *, several: bool) -> str:
 
 
 def chains(catalogue: Catalogue, length: int = MOST_FAULTS) -> list[list[Planned]]:
-    """Kills at every point once, several in one run: each point comes after the one before.
+    """Kills at every point that leaves something else, several in one run, in their order.
 
     Far apart, so that what goes by once only is not yet past when the work begins anew.
     """
-    points = list(catalogue.points)
+    points = catalogue.distinct
     count = -(-len(points) // length)
     runs = [points[offset::count] for offset in range(count)]
     return [[Planned(point, KILL) for point in run] for run in runs]

@@ -12,12 +12,17 @@ from typing import Any
 
 import botocore.loaders
 import httpx
+import pytest
 
 from engine.aws.clients import ANSWER_VARIABLE, Clients, Settings
 from service.assembly import running
 from service.http.app import create_app
 from service.local import prepare
-from tests.chaos import child
+from tests.chaos import campaign, child
+from tests.postgres import running_server
+
+ALSO = (campaign, pytest, running_server)
+"""What the parent's main module imports: each forked process imports that module again."""
 
 _NOWHERE = {
     "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
