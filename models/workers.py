@@ -65,16 +65,19 @@ def live_workers(session: Session) -> Sequence[WorkerRow]:
 
 
 def dead_claimants(session: Session, but: str) -> list[str]:
-    """Return the dead workers under whose names unfinished operations are claimed.
+    """Return the dead workers that may still stand in the way of others.
 
-    ``but`` is the asking worker's own name. A worker that claims has a row, which stays as long as
-    its claims.
+    Unfinished operations are claimed under their names; or they never said that they stopped, so
+    that one that is frozen may hold the turn of a client whose operation has ended. ``but`` is the
+    asking worker's own name. A worker that claims has a row, which stays as long as its claims.
     """
     claimants = select(Operation.worker).where(col(Operation.state).in_(WORKABLE))
     dead = or_(
         col(WorkerRow.stopped_at).is_not(None), col(WorkerRow.seen_at) <= dead_before(session)
     )
     query = select(WorkerRow.name).where(
-        dead, WorkerRow.name != but, col(WorkerRow.name).in_(claimants)
+        dead,
+        WorkerRow.name != but,
+        or_(col(WorkerRow.name).in_(claimants), col(WorkerRow.stopped_at).is_(None)),
     )
     return list(session.exec(query.order_by(WorkerRow.name)).all())

@@ -133,7 +133,8 @@ def _free(database: Engine, name: str, dead: str) -> int:
             operation.worker = None
             message = f"worker {dead} is gone; another one carries on"
             add_event(operation, EventKind.log, {"message": message}, at=utc_now())
-    log.warning("worker %s is gone; %d of its operations are free", dead, len(operations))
+    if operations:
+        log.warning("worker %s is gone; %d of its operations are free", dead, len(operations))
     return len(operations)
 
 

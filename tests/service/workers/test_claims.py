@@ -1,5 +1,6 @@
 """Claims: in turn, once, and freed when a worker is dead; on each kind of database."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -124,6 +125,28 @@ def test_a_stopped_workers_operations_are_freed_at_once(database: Engine, locks:
     worker_row(database, "gone", stopped=True)
     claim(database, "gone", Room(9, 9))
     assert free_the_dead(database, "me", locks) == 1
+
+
+def test_a_frozen_worker_without_claims_lets_its_clients_go(postgres_url: str) -> None:
+    """Frozen between the end of its operation and the end of its turn, it held the client."""
+    upgrade(postgres_url)
+    engine = create_engine_for(postgres_url)
+    frozen, mine = locks_for(engine), locks_for(engine)
+    frozen.open()
+    mine.open()
+    assert frozen.try_name("frozen")
+    assert frozen.try_client("client")
+    worker_row(engine, "frozen")
+    free_the_dead(engine, "me", mine)
+    assert not mine.try_client("client"), "it lives"
+    worker_row(engine, "frozen", silent=DEAD_AFTER["postgresql"] + 1)
+    free_the_dead(engine, "me", mine)
+    deadline = time.monotonic() + 5
+    while not mine.try_client("client"):
+        assert time.monotonic() < deadline, "the frozen worker still has its turn"
+        time.sleep(0.05)
+    mine.close()
+    engine.dispose()
 
 
 def test_a_worker_never_frees_its_own(database: Engine, locks: Locks) -> None:
