@@ -37,8 +37,17 @@ from service.wishes import Requester
 
 log = logging.getLogger(__name__)
 
+_AND_CODE = " Then a space and the record's code of six words."
 _NO_KEY_YET = (ClientState.opening, ClientState.failed)
 _KEY_DEAD = (ClientState.closing, ClientState.closed)
+
+
+SIGNER_NAME_WARNING = (
+    "The signer's name is public, and about 200 guesses a second can be tried on a copy of the "
+    "file: send it by another channel than the name, or set HANDOVER_PASSWORD_RULE to "
+    "signer-name-and-code."
+)
+"""What the procedure's password rule (SP-28) is worth."""
 
 
 class RecordNotReady(LookupError):
@@ -53,7 +62,8 @@ class RecordGone(LookupError):
 class IssuedRecord:
     """A protected PDF on its way out, with what its receiver has to be told.
 
-    `sha256` is `pdf.fingerprint` of it; `password_rule` is the form of the password in English.
+    `sha256` is `pdf.fingerprint` of it; `password_rule` is the form of the password in English, and
+    `password_warning` what it is worth where that is little.
     """
 
     pdf: bytes = field(repr=False)
@@ -63,6 +73,7 @@ class IssuedRecord:
     filename: str
     sha256: str
     password_rule: str
+    password_warning: str | None
 
 
 class RecordOffice:
@@ -140,7 +151,8 @@ class RecordOffice:
             version=record.version,
             filename=f"{record.number}-v{record.version}-{client.slug}.pdf",
             sha256=fingerprint(plain),
-            password_rule=password_rule("en"),
+            password_rule=password_rule("en") + ("" if record.code is None else _AND_CODE),
+            password_warning=SIGNER_NAME_WARNING if record.code is None else None,
         )
 
     def _password(self, record: Record, frozen: RecordInput) -> str:

@@ -85,8 +85,10 @@ def save(
         "version": issued.version,
         "sha256": issued.sha256,
         "password_rule": issued.password_rule,
+        "password_warning": issued.password_warning,
     }
-    text = f"Saved {file}. Its password: {issued.password_rule}"
+    warning = f"\n{issued.password_warning}" if issued.password_warning else ""
+    text = f"Saved {file}. Its password: {issued.password_rule}{warning}"
     show(document, as_json=as_json, text=text)
 
 

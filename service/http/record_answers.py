@@ -28,6 +28,8 @@ async def record_answer(
         "Handover-Record-Version": str(issued.version),
         "Handover-Password-Rule": issued.password_rule,
     }
+    if issued.password_warning is not None:
+        named["Handover-Password-Warning"] = issued.password_warning
     return Response(issued.pdf, status, headers=headers | named, media_type=PDF)
 
 

@@ -30,17 +30,13 @@ from service.http.guards import json_only
 from service.http.openapi import documented
 from service.http.parameters import Slug
 from service.http.reading import client_within_reach
+from service.records import SIGNER_NAME_WARNING
 from service.settings import SIGNER_NAME
 
 router = APIRouter(
     prefix="/v1/clients/{slug}", tags=["delivery"], dependencies=[Depends(json_only)]
 )
 
-SIGNER_NAME_WARNING = (
-    "The signer's name is public, and about 200 guesses a second can be tried on a copy of the "
-    "file: send it by another channel than the name, or set HANDOVER_PASSWORD_RULE to "
-    "signer-name-and-code."
-)
 _READS = (problems.NOT_FOUND, problems.INSUFFICIENT_SCOPE, problems.INVALID_PARAMETER)
 _READY = (problems.RECORD_NOT_READY, problems.RECORD_GONE)
 

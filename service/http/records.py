@@ -28,6 +28,10 @@ _PDF: Responses = {
         "headers": {
             "Handover-Record": {"description": "Its number.", "schema": {"type": "string"}},
             "Handover-Record-Version": {"schema": {"type": "integer"}},
+            "Handover-Password-Warning": {
+                "description": "What that form is worth, where it is little.",
+                "schema": {"type": "string"},
+            },
             "Handover-Password-Rule": {
                 "description": "The form of its password, in English; never the value.",
                 "schema": {"type": "string"},

@@ -1,16 +1,12 @@
 """A receipt, by hand or by the key's own use; then the secret is forgotten everywhere."""
 
-import json
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from engine.localaws import LocalAws
-from engine.secrets import PassphraseSecrets
 from models.access_keys import AccessKey
 from models.base import utc_now
 from models.clients import Client, find_client
@@ -27,6 +23,7 @@ from service.intents import latest_operation
 from service.records import RecordGone
 from tests.localaws import client_of
 from tests.service.worker.test_worker import ended, wish
+from tests.stacks.kept import secrets_kept
 
 
 class FakeKeyUse:
@@ -154,23 +151,7 @@ def last_operation(runtime: Runtime, client: Client) -> Operation:
 
 
 def secrets_in_state(runtime: Runtime, slug: str) -> set[str]:
-    """Decrypt all that any file of the stack holds, be it checkpoint, backup or history."""
     settings = runtime.services.settings
     assert settings.passphrase is not None
-    passphrase = settings.passphrase.get_secret_value()
-    found: set[str] = set()
-    for file in Path(settings.state_url.removeprefix("file://")).rglob("*"):
-        if not file.is_file() or slug not in str(file):
-            continue
-        text = file.read_text()
-        for salt in set(re.findall(r'"salt": ?"([^"]+)"', text)):
-            secrets = PassphraseSecrets(salt, passphrase)
-            for ciphertext in re.findall(r'"ciphertext": ?"([^"]+)"', text):
-                found |= strings(json.loads(secrets.decrypt(ciphertext)))
-    return found
-
-
-def strings(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        return set().union(*(strings(item) for item in value.values()))
-    return {value} if isinstance(value, str) else set()
+    folder = Path(settings.state_url.removeprefix("file://"))
+    return secrets_kept(folder, settings.passphrase.get_secret_value(), slug)

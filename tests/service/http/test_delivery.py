@@ -221,6 +221,8 @@ def test_a_record_may_need_a_code_of_six_words_as_well(
     """A name alone is a weak password: the code goes by another channel, shown once."""
     path = "/v1/clients/ABC-LLC/record/code"
     assert opened.post(path).json()["type"].endswith("/code-not-used")
+    told = opened.get("/v1/clients/ABC-LLC/record.pdf").headers
+    assert "about 200 guesses a second" in told["Handover-Password-Warning"]
     monkeypatch.setattr(services.settings, "password_rule", "signer-name-and-code")
     opened.delete("/v1/clients/ABC-LLC", params={"reason": "It ended"})
     opened.post("/v1/clients/ABC-LLC/reopen")
@@ -229,6 +231,9 @@ def test_a_record_may_need_a_code_of_six_words_as_well(
     assert len(code.split()) == 6
     assert opened.post(path).json()["type"].endswith("/code-shown")
     assert "code of six words" in browser.get("/collect").text
+    told = opened.get("/v1/clients/ABC-LLC/record.pdf").headers
+    assert "code of six words" in told["Handover-Password-Rule"]
+    assert "Handover-Password-Warning" not in told
     pdf = post(browser, "document", token_of(opened)).content
     assert not PdfReader(io.BytesIO(pdf)).decrypt("Ada Lovelace")
     assert PdfReader(io.BytesIO(pdf)).decrypt(f"Ada Lovelace {code}")
