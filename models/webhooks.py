@@ -134,7 +134,8 @@ class WebhookEvent(Table, table=True):
 
     `body` is the event as JSON in ASCII: text, since PostgreSQL's JSON refuses some of it.
     `mapped` is the request that was made of it, likewise. `missing` names the request's fields
-    that are missing or not acceptable; `completion` holds those that a person gave. What an event
+    that are missing or not acceptable; `completion` holds those that a person gave, and
+    `completed_by` who: the request is theirs then, so that they do not approve it. What an event
     says is erased in time (`forget_events`), and `body` is empty then. While it is
     processed, `leased_until` keeps other processes away; after that a dead one's event is free.
     """
@@ -157,6 +158,7 @@ class WebhookEvent(Table, table=True):
     missing: list[str] = Field(default_factory=list, sa_type=JsonColumn)
     mapped: str | None = Field(default=None, sa_type=Text)
     completion: str | None = Field(default=None, sa_type=Text)
+    completed_by: str | None = Field(default=None, sa_column_args=references("actors.id"))
     operation_id: str | None = Field(
         default=None, sa_column_args=references("operations.id"), index=True
     )

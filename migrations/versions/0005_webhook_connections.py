@@ -72,6 +72,7 @@ def _events() -> None:
         sa.Column("missing", _JSON, nullable=False),
         sa.Column("mapped", sa.Text()),
         sa.Column("completion", sa.Text()),
+        sa.Column("completed_by", sa.String()),
         sa.Column("operation_id", sa.String()),
         sa.Column("client_id", sa.String()),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -84,6 +85,7 @@ def _events() -> None:
             "connection_id", "dedupe_key", name="uq_webhook_events_connection_id_dedupe_key"
         ),
         _reference(table, "connection_id", "webhook_connections"),
+        _reference(table, "completed_by", "actors"),
         _reference(table, "operation_id", "operations"),
         _reference(table, "client_id", "clients"),
     )

@@ -45,6 +45,7 @@ def complete(
         raise _settled(event)
     before = json.loads(event.completion) if event.completion else {}
     event.completion = json.dumps({**before, **fields})
+    event.completed_by = requester.actor_id
     _again(event)
     _tell(session, requester, event, "completed", {"fields": sorted(fields)})
 

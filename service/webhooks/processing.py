@@ -206,7 +206,8 @@ class EventProcessor:
         request = wish.request
         assert request is not None
         self._quota.refresh()
-        requester = Requester(connection.actor_id)
+        # Whoever completed it asks for it, and so must not be the one to approve it (SP-04).
+        requester = Requester(event.completed_by or connection.actor_id)
 
         def begin(session: Session) -> Operation:
             # The event's row first, the audit chain last (lock order).

@@ -151,6 +151,8 @@ def test_what_is_missing_is_named_completed_and_opened(
             "webhook_event.replayed",
             "webhook_event.completed",
         ]
+        # The request is theirs, so that they may not approve it.
+        assert session.exec(select(Operation)).one().requested_by == told[-1].actor_id
         assert told[-1].data == {"fields": sorted(given)}
         assert verify_chain(session).ok
 
