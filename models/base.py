@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Enum, ForeignKey, Integer, MetaData
+from sqlalchemy import JSON, DateTime, Enum, ForeignKey, Integer, MetaData, inspect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import BigInteger, TypeDecorator
@@ -89,6 +89,12 @@ def enum_column(members: type[StrEnum]) -> Enum:
 
 def _values(members: Any) -> list[str]:
     return [str(member.value) for member in members]
+
+
+def is_new(row: SQLModel) -> bool:
+    """Tell whether the row was never written to the database, so that nothing refers to it."""
+    state = inspect(row)
+    return bool(state.transient or state.pending)
 
 
 def new_id() -> str:

@@ -249,10 +249,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    # The driver's own option would also begin writers as READ WRITE, against the will of an
-    # administrator, or a provider, who has closed the database to changes.
-    if connection.get_execution_options().get(_WRITES) is False:
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    # Part of BEGIN, so that a reader needs no statement more. None for writers: False would begin
+    # them as READ WRITE, against the will of an administrator, or a provider, who has closed the
+    # database to changes.
+    reads = connection.get_execution_options().get(_WRITES) is False
+    connection.connection.dbapi_connection.read_only = True if reads else None  # type: ignore[union-attr]
 
 
 def _suspend_foreign_keys(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -16,6 +16,7 @@ from models.base import (
     Table,
     UtcDateTime,
     enum_column,
+    is_new,
     new_id,
     references,
     utc_now,
@@ -246,16 +247,7 @@ def add_event(
 def add_events(operation: Operation, new: Sequence[NewEvent]) -> list[OperationEvent]:
     """Append events to the operation's stream in their order, in the caller's transaction."""
     session = _session_of(operation)
-    session.flush()
-    # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
-    count = (
-        update(Operation)
-        .where(col(Operation.id) == operation.id)
-        .values(event_count=col(Operation.event_count) + len(new))
-        .returning(col(Operation.event_count))
-        .execution_options(synchronize_session=False)
-    )
-    highest = session.connection().execute(count).scalar_one() - len(new)
+    highest = _count_events(session, operation, len(new))
     events = [
         OperationEvent(operation_id=operation.id, sequence=highest + number, **event._asdict())
         for number, event in enumerate(new, start=1)
@@ -263,6 +255,24 @@ def add_events(operation: Operation, new: Sequence[NewEvent]) -> list[OperationE
     session.add_all(events)
     session.flush()
     return events
+
+
+def _count_events(session: Session, operation: Operation, new: int) -> int:
+    """Count so many events more; return how many there were before."""
+    if is_new(operation):
+        # Nobody else knows its row, so that it goes into the database with its count.
+        operation.event_count += new
+        return operation.event_count - new
+    session.flush()
+    # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
+    count = (
+        update(Operation)
+        .where(col(Operation.id) == operation.id)
+        .values(event_count=col(Operation.event_count) + new)
+        .returning(col(Operation.event_count))
+        .execution_options(synchronize_session=False)
+    )
+    return session.connection().execute(count).scalar_one() - new
 
 
 def unfinished_operation(session: Session, client_id: str) -> Operation | None:

@@ -7,20 +7,26 @@ twice a second would keep the API busier than what they asked for.
 import logging
 import threading
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from models.database import transaction
-from models.operations import Operation
+from models.operations import UNFINISHED, Operation, OperationState
 from service.hub import OperationHub
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.15
 STOP_SECONDS = 10
-_State = tuple[int, int]
+
+
+class _Seen(NamedTuple):
+    state: OperationState
+    revision: int
+    events: int
 
 
 class Follower:
@@ -29,7 +35,7 @@ class Follower:
     def __init__(self, database: Engine, hub: OperationHub) -> None:
         self._database = database
         self._hub = hub
-        self._known: Mapping[str, _State] = {}
+        self._known: Mapping[str, _Seen] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -46,18 +52,23 @@ class Follower:
     def look(self) -> None:
         """Look once; what is waited for since the look before counts as changed."""
         awaited = self._hub.awaited()
-        now = self._states(awaited) if awaited else {}
-        before, self._known = self._known, now
-        for operation_id, state in now.items():
-            if before.get(operation_id) != state:
+        seen = self._look_at(awaited) if awaited else {}
+        before, self._known = self._known, seen
+        for operation_id, now in seen.items():
+            then = before.get(operation_id)
+            if then == now:
+                continue
+            if now.state not in UNFINISHED or (then and then.state is not now.state):
                 self._hub.publish(operation_id)
+            else:
+                self._hub.publish_progress(operation_id)
 
-    def _states(self, awaited: list[str]) -> dict[str, _State]:
+    def _look_at(self, awaited: list[str]) -> dict[str, _Seen]:
         # Events are counted apart: they do not make the row's next revision.
-        query = select(Operation.id, Operation.revision, Operation.event_count)
+        query = select(Operation.id, Operation.state, Operation.revision, Operation.event_count)
         with transaction(self._database, write=False) as session:
             rows = session.exec(query.where(col(Operation.id).in_(awaited))).all()
-        return {row_id: (revision, events) for row_id, revision, events in rows}
+        return {row_id: _Seen(OperationState(state), *counts) for row_id, state, *counts in rows}
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 class Wakeups:
     """One waiter's view of one operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, progress: bool) -> None:
+        self.progress = progress
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
 
@@ -42,9 +43,14 @@ class OperationHub:
         self._waiting: defaultdict[str, set[Wakeups]] = defaultdict(set)
 
     @asynccontextmanager
-    async def subscribe(self, operation_id: str) -> AsyncIterator[Wakeups]:
-        """Receive the operation's wake-ups while the context lasts."""
-        wakeups = Wakeups()
+    async def subscribe(
+        self, operation_id: str, *, progress: bool = False
+    ) -> AsyncIterator[Wakeups]:
+        """Receive the operation's wake-ups while the context lasts.
+
+        They tell of its state; with ``progress`` of each event too, of which there are dozens.
+        """
+        wakeups = Wakeups(progress=progress)
         with self._lock:
             self._waiting[operation_id].add(wakeups)
         try:
@@ -61,8 +67,18 @@ class OperationHub:
             return list(self._waiting)
 
     def publish(self, operation_id: str) -> None:
-        """Wake all that wait for the operation; call it after the commit."""
+        """Wake all that wait for the operation, as its state may be another; call it after the
+        commit.
+        """
+        self._wake(operation_id, everybody=True)
+
+    def publish_progress(self, operation_id: str) -> None:
+        """Wake who follows the operation's events; call it after the commit."""
+        self._wake(operation_id, everybody=False)
+
+    def _wake(self, operation_id: str, *, everybody: bool) -> None:
         with self._lock:
             waiting = list(self._waiting.get(operation_id, ()))
         for wakeups in waiting:
-            wakeups.wake()
+            if everybody or wakeups.progress:
+                wakeups.wake()

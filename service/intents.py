@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from models.access_keys import AccessKey
 from models.audit import append_audit
 from models.audit_entry import AuditEntry
-from models.base import utc_now
+from models.base import is_new, utc_now
 from models.clients import (
     Client,
     ClientState,
@@ -66,9 +66,8 @@ def begin_open(
         _admit(session, settings, admit)
         client = _new_client(settings, intent, requester)
         session.add(client)
-        session.flush()
-    sign(session, client, intent.contract)
-    return _begin_area(session, settings, client, OperationKind.open, requester)
+    contract = sign(session, client, intent.contract)
+    return _begin_area(session, settings, client, contract, OperationKind.open, requester)
 
 
 def begin_reopen(
@@ -90,8 +89,11 @@ def begin_reopen(
     _admit(session, settings, admit)
     _renew(client, intent)
     if intent.contract is not None:
-        sign(session, client, intent.contract)
-    return _begin_area(session, settings, client, OperationKind.reopen, requester)
+        contract: Contract | None = sign(session, client, intent.contract)
+    else:
+        contract = current_contract(session, client.id)
+    assert contract is not None  # every client is written together with a contract
+    return _begin_area(session, settings, client, contract, OperationKind.reopen, requester)
 
 
 def begin_close(session: Session, client: Client, reason: str, requester: Requester) -> Operation:
@@ -249,7 +251,10 @@ def sign(
         jurisdiction=intent.jurisdiction,
         file_sha256=file_sha256,
     )
-    replace_contract(session, contract)
+    if is_new(client):
+        session.add(contract)
+    else:
+        replace_contract(session, contract)
     signer = intent.signer
     session.add(
         Signer(
@@ -265,7 +270,7 @@ def sign(
 
 def plan_key(session: Session, client: Client) -> dict[str, Any]:
     """Plan the key of the next generation; return what the operation's parameters say of it."""
-    earlier = keys_of(session, client)
+    earlier = [] if is_new(client) else keys_of(session, client)
     for key in earlier:
         # Wished state: no earlier key comes back to life with the area, whatever was left of it.
         delete(key, utc_now())
@@ -278,6 +283,7 @@ def _begin_area(
     session: Session,
     settings: Settings,
     client: Client,
+    contract: Contract,
     kind: OperationKind,
     requester: Requester,
 ) -> Operation:
@@ -285,11 +291,9 @@ def _begin_area(
 
     What is asked for is read from the rows, so that no way in can leave an approval out.
     """
-    contract = current_contract(session, client.id)
-    assert contract is not None  # every client is written together with a contract
+    plan = plan_key(session, client)
     wanted = wanted_approvals(session, settings, client, contract, requester)
     state = OperationState.awaiting_approval if wanted else OperationState.pending
-    plan = plan_key(session, client)
     operation = begin_operation(session, client, kind, requester, plan, state=state)
     ask(session, operation, client, wanted, requester)
     return operation

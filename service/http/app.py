@@ -37,9 +37,8 @@ from service.http import (
 )
 from service.http.guards import require_guards
 from service.http.middleware import BodyLimit, HeadAsGet, RequestContext
-from service.http.quota import AdmissionControl, UserQuota
+from service.http.quota import AdmissionControl
 from service.http.routes import ROUTERS, routes
-from service.queue import QueueLimit
 from service.version import version
 from service.webhooks.rates import TokenBuckets
 
@@ -87,10 +86,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     settings = services.settings
-    app.state.admission = AdmissionControl(
-        UserQuota(services.areas, services.database, settings.iam_user_quota),
-        QueueLimit(settings.queue_limit),
-    )
+    app.state.admission = AdmissionControl.of(services)
     app.state.looks = CapacityLimiter(areas.PARALLEL_LOOKS)
     app.state.webhook_rates = TokenBuckets(settings.webhook_requests_per_minute)
     app.state.collect_tries = TokenBuckets(collect.TRIES_PER_MINUTE)

@@ -130,7 +130,7 @@ async def follow_operation(
 async def _events(
     services: Services, operation_id: str, after: int
 ) -> AsyncIterator[ServerSentEvent]:
-    async with services.hub.subscribe(operation_id) as wakeups:
+    async with services.hub.subscribe(operation_id, progress=True) as wakeups:
         ended = False
         while not ended:
             events, ended = await run_sync(_read_events, services, operation_id, after)

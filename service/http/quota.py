@@ -12,6 +12,7 @@ from sqlmodel import Session, col, func, select
 from models.clients import Client, ClientState
 from models.database import transaction
 from service import problems
+from service.context import Services
 from service.problems import Problem
 from service.queue import QueueLimit
 from stacks.areas import Areas
@@ -76,6 +77,13 @@ class AdmissionControl:
         self._quota = quota
         self._queue = queue
         self._asked = False
+
+    @classmethod
+    def of(cls, services: Services) -> "AdmissionControl":
+        """Return the admission to these services."""
+        settings = services.settings
+        quota = UserQuota(services.areas, services.database, settings.iam_user_quota)
+        return cls(quota, QueueLimit(settings.queue_limit))
 
     def refresh(self) -> None:
         """Ask AWS for its users when the last answer is old, beside the request.

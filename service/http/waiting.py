@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi.responses import JSONResponse, Response
+from sqlmodel import col, select
 
 from models.clients import Client, find_client
 from models.database import transaction
@@ -18,7 +19,10 @@ from service.http.reading import client_document, operation_document
 from service.problems import Problem
 
 POLL_SECONDS = 2.0
-"""How long a waiter trusts the absence of wake-ups."""
+"""How long a follower of events trusts the absence of wake-ups."""
+
+END_POLL_SECONDS = 3.0
+"""How long a waiter for the end does."""
 
 APPROVAL_RETRY = "60"
 """Seconds after which it is worth looking again whether somebody has approved."""
@@ -34,7 +38,7 @@ async def settled(services: Services, operation_id: str, seconds: float) -> Oper
             left = deadline - time.monotonic()
             if operation.state not in UNFINISHED or left <= 0:
                 return operation
-            await wakeups.wait(min(left, POLL_SECONDS))
+            await wakeups.wait(min(left, END_POLL_SECONDS))
 
 
 async def answer(
@@ -107,8 +111,8 @@ def refuse_failed(operation: OperationDocument, headers: dict[str, str]) -> None
 
 def _read_operation(services: Services, operation_id: str) -> OperationDocument:
     with transaction(services.database, write=False) as session:
-        operation = session.get_one(Operation, operation_id)
-        return operation_document(operation, session.get_one(Client, operation.client_id))
+        query = select(Operation, Client).join(Client, col(Client.id) == col(Operation.client_id))
+        return operation_document(*session.exec(query.where(Operation.id == operation_id)).one())
 
 
 def _read_client(services: Services, slug: str) -> ClientDocument:

@@ -30,12 +30,12 @@ from models.webhooks import (
     move_event,
 )
 from service.context import Services
-from service.http.quota import UserQuota
+from service.http.quota import AdmissionControl
 from service.http.starting import Once, start
 from service.problems import Problem
 from service.webhooks.fetching import ApiClient, Fetched, FetchPostponed, FetchRefused
 from service.webhooks.reading import Reading, Wish, wish_of
-from service.webhooks.settling import Outcome, Settled, attention, incomplete, open_area
+from service.webhooks.settling import Outcome, Settled, incomplete, is_for_later, open_area, refused
 from service.wishes import Requester
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class EventProcessor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._quota = UserQuota(services.areas, services.database, services.settings.iam_user_quota)
+        self._admission = AdmissionControl.of(services)
 
     def sweep(self) -> int:
         """Work on the events that are due; return how many there were."""
@@ -151,17 +151,17 @@ class EventProcessor:
             return Outcome(WebhookEventState.received, f"{error}; it would be asked again.")
         if wish is None or wish.request is None:
             return outcome
-        self._quota.refresh()
+        self._admission.refresh()
         try:
             with transaction(self._services.database) as session:
                 requester = Requester(connection.actor_id)
-                open_area(session, self._services, wish.request, requester, self._quota.admit)
+                open_area(session, self._services, wish.request, requester, self._admission.admit)
                 # Leaving by an error is what rolls the transaction back.
                 raise Settled(Outcome(WebhookEventState.opened))
         except Settled as settled:
             return replace(settled.outcome, fields=wish.fields)
         except Problem as problem:
-            return replace(attention(problem), fields=wish.fields)
+            return replace(refused(problem), fields=wish.fields)
 
     def _claim(self, event_id: str) -> bool:
         with transaction(self._services.database) as session:
@@ -205,14 +205,15 @@ class EventProcessor:
     def _open(self, connection: WebhookConnection, event: WebhookEvent, wish: Wish) -> None:
         request = wish.request
         assert request is not None
-        self._quota.refresh()
+        self._admission.refresh()
         # Whoever completed it asks for it, and so must not be the one to approve it (SP-04).
         requester = Requester(event.completed_by or connection.actor_id)
 
         def begin(session: Session) -> Operation:
             # The event's row first, the audit chain last (lock order).
             held = _held(session, event)
-            operation = open_area(session, self._services, request, requester, self._quota.admit)
+            admit = self._admission.admit
+            operation = open_area(session, self._services, request, requester, admit)
             held.operation_id, held.client_id = operation.id, operation.client_id
             _write(held, replace(_OPENS, fields=wish.fields, client_id=operation.client_id))
             return operation
@@ -222,7 +223,10 @@ class EventProcessor:
         except Settled as settled:
             self._write(event, replace(settled.outcome, fields=wish.fields))
         except Problem as problem:
-            self._write(event, replace(attention(problem), fields=wish.fields))
+            if is_for_later(problem):
+                self._wait(event, problem)
+            else:
+                self._write(event, replace(refused(problem), fields=wish.fields))
 
     def _fetch(
         self, connection: WebhookConnection, reading: Reading, event: Mapping[str, Any]
@@ -247,6 +251,16 @@ class EventProcessor:
             held = _held(session, event)
             held.due_at = utc_now() + timedelta(seconds=FETCH_DELAYS[event.attempts - 1])
             held.reason = f"{reason}; it is asked again at {held.due_at:%H:%M:%S} UTC."
+            move_event(held, WebhookEventState.received)
+
+    def _wait(self, event: WebhookEvent, problem: Problem) -> None:
+        """Leave the event until there is room; that is none of its tries at the tool's API."""
+        seconds = int(problem.headers["Retry-After"])
+        with transaction(self._services.database) as session:
+            held = _held(session, event)
+            held.due_at = utc_now() + timedelta(seconds=seconds)
+            held.attempts -= 1
+            held.reason = refused(problem).reason
             move_event(held, WebhookEventState.received)
 
     def _write(self, event: WebhookEvent, outcome: Outcome) -> None:

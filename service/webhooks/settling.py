@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from sqlmodel import Session
@@ -67,8 +68,15 @@ def open_area(
     return begin_open(session, services.settings, intent, requester, admit)
 
 
-def attention(problem: Problem) -> Outcome:
-    """Return the outcome of a wish that a gate refuses: a person has to look at it."""
+def is_for_later(problem: Problem) -> bool:
+    """Tell whether the wish would be granted later as it is: a full queue, a sick machine."""
+    return problem.problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def refused(problem: Problem) -> Outcome:
+    """Return the outcome of a wish that is refused: it waits, or a person has to look at it."""
+    if is_for_later(problem):
+        return Outcome(WebhookEventState.received, f"{problem.detail} It is tried again by itself.")
     return Outcome(WebhookEventState.needs_attention, problem.detail, problem.errors)
 
 

@@ -104,7 +104,7 @@ class Journal:
             log.exception("progress of %d events could not be written", len(entries))
             return
         for operation_id in {entry.operation_id for entry in entries}:
-            self._hub.publish(operation_id)
+            self._hub.publish_progress(operation_id)
 
 
 def _apply(operation: Operation, entries: Sequence[Entry]) -> None:
