@@ -9,7 +9,7 @@ give it to `verify_chain`.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from sqlmodel import Field, Session, col, select
 
 from models.audit_entry import AuditEntry, check_entry
 from models.base import BigCounter, JsonColumn, Table, UtcDateTime, references, utc_now
-from models.database import lock_ledger
+from models.database import lock_chain, say_last
 
 __all__ = [
     "GENESIS",
@@ -85,18 +85,28 @@ class ChainReport:
     head_hash: str
 
 
-def append_audit(session: Session, entry: AuditEntry) -> AuditEvent:
+def append_audit(session: Session, entry: AuditEntry) -> None:
     """Append an event in the caller's transaction, so that it stands or falls with what it tells.
 
-    Writers wait for each other from here to the end of their transactions: call it last (see
-    `lock_ledger`). Raises AuditValueError for anything but ids and codes, and
-    WriteTransactionRequired.
+    It gets its place when the transaction commits, in the order of the calls: writers of the chain
+    wait for each other, and so do it as late as can be. Raises AuditValueError for anything but
+    ids and codes, and WriteTransactionRequired.
     """
     check_entry(entry)
-    lock_ledger(session)
+    say_last(session, _append, entry)
+
+
+def _append(session: Session, entries: Sequence[AuditEntry]) -> None:
+    lock_chain(session)
     last = session.exec(
         select(AuditEvent).order_by(col(AuditEvent.sequence).desc()).limit(1)
     ).first()
+    for entry in entries:
+        last = _event_after(last, entry)
+        session.add(last)
+
+
+def _event_after(last: AuditEvent | None, entry: AuditEntry) -> AuditEvent:
     event = AuditEvent(
         sequence=last.sequence + 1 if last else 1,
         at=utc_now(),
@@ -112,8 +122,6 @@ def append_audit(session: Session, entry: AuditEntry) -> AuditEvent:
         hash="",
     )
     event.hash = event_hash(event)
-    session.add(event)
-    session.flush()
     return event
 
 

@@ -1,6 +1,6 @@
 """The database: engines for SQLite and PostgreSQL, transactions, and the revision of the schema."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ FROZEN_SECONDS = 8
 whose machine is gone, would else hold its row locks for ever."""
 
 _WRITES = "handover_writes"
-_LEDGER_LOCK, _SCHEMA_LOCK = 0x48616E64_01, 0x48616E64_02
+_LEDGER_LOCK, _SCHEMA_LOCK, _CHAIN_LOCK = 0x48616E64_01, 0x48616E64_02, 0x48616E64_03
 _POSTGRESQL_DEFAULTS = {
     "application_name": "handover",
     "connect_timeout": "10",
@@ -32,6 +32,10 @@ _POSTGRESQL_DEFAULTS = {
     f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s",
 }
 _FOREIGN_KEY_FAULTS = "PRAGMA foreign_key_check"
+
+
+LastWords = Callable[[Session, list[Any]], None]
+"""What is written at the very end of a transaction."""
 
 
 class DatabaseUrlError(ValueError):
@@ -90,6 +94,32 @@ class _RowLocks(PGCompiler_psycopg):
         return clause.replace(" FOR UPDATE", " FOR NO KEY UPDATE", 1)
 
 
+class _Transaction(Session):
+    """A session that says its last words just before it commits."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self._last_words: dict[LastWords, list[Any]] = {}
+
+    def say_last(self, words: LastWords, of: Any) -> None:
+        """Have `words` called before the commit, once, with all that it was given."""
+        self._last_words.setdefault(words, []).append(of)
+
+    def commit(self) -> None:
+        """Flush, say the last words, commit."""
+        if self._last_words:
+            self.flush()
+            for words, given in self._last_words.items():
+                words(self, given)
+            self._last_words.clear()
+        super().commit()
+
+    def rollback(self) -> None:
+        """Undo what was done, and keep silent on it."""
+        self._last_words.clear()
+        super().rollback()
+
+
 @contextmanager
 def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
     """A session in one transaction: committed at the end, rolled back on any error.
@@ -100,25 +130,48 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
     for the outer one.
     """
     options = {_WRITES: write}
-    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+    with _Transaction(engine.execution_options(**options)) as session:
         yield session
         if write:
             session.commit()
 
 
 def lock_ledger(session: Session) -> None:
-    """Make other writers of the ledger (audit chain, record numbers) wait for this transaction.
+    """Make other writers of the ledger (record numbers, the feed) wait for this transaction.
 
     Flushes first, so that rows changed so far are locked before the ledger. Keep to that order,
     or on PostgreSQL two writers can wait for each other: lock the rows that are still to change
-    (`find_client(…, for_update=True)`) before asking for a number or appending to the chain.
+    (`find_client(…, for_update=True)`) before asking for a number or telling the feed.
     Raises WriteTransactionRequired outside a writing transaction.
     """
-    connection = session.connection()
-    if not connection.get_execution_options().get(_WRITES):
-        raise WriteTransactionRequired("Use `with transaction(engine) as session:` for this.")
+    _writing(session)
     session.flush()
-    _advisory_lock(connection, _LEDGER_LOCK)
+    _advisory_lock(session.connection(), _LEDGER_LOCK)
+
+
+def lock_chain(session: Session) -> None:
+    """Make other writers of the audit chain wait for this transaction; only for last words, which
+    take no other lock after it.
+
+    All that changes anything has to pass here: so it is held for as short as can be.
+    """
+    _advisory_lock(session.connection(), _CHAIN_LOCK)
+
+
+def say_last(session: Session, words: LastWords, of: Any) -> None:
+    """Have `words` called once everything else is written, before the commit: once a transaction,
+    with the session and all that was given, in order.
+
+    Raises WriteTransactionRequired outside a writing transaction.
+    """
+    _writing(session).say_last(words, of)
+
+
+def _writing(session: Session) -> _Transaction:
+    options = session.connection().get_execution_options()
+    if not (isinstance(session, _Transaction) and options.get(_WRITES)):
+        raise WriteTransactionRequired("Use `with transaction(engine) as session:` for this.")
+    return session
 
 
 def head() -> str:

@@ -40,14 +40,13 @@ def entry_by(actor: Actor, **values: Any) -> AuditEntry:
 
 @pytest.fixture
 def chain(engine: Engine, actor: Actor) -> list[AuditEvent]:
-    with transaction(engine) as session:
-        return [
-            append_audit(
-                session,
-                entry_by(actor, source_ip="192.0.2.7", request_id=new_id(), data={"step": number}),
-            )
-            for number in range(1, 8)
-        ]
+    for number in range(1, 8):
+        with transaction(engine) as session:
+            data = {"step": number}
+            entry = entry_by(actor, source_ip="192.0.2.7", request_id=new_id(), data=data)
+            append_audit(session, entry)
+    with transaction(engine, write=False) as session:
+        return list(session.exec(select(AuditEvent).order_by(col(AuditEvent.sequence))))
 
 
 def verify(engine: Engine, anchor: ChainAnchor | None = None) -> ChainReport:
@@ -267,6 +266,45 @@ def test_an_event_falls_with_what_it_tells(engine: Engine, actor: Actor) -> None
         append_audit(session, entry_by(actor))
         session.rollback()
     assert verify(engine).events == 0
+    with transaction(engine) as session:
+        append_audit(session, entry_by(actor))
+        session.rollback()
+        append_audit(session, entry_by(actor, action="client.closed"))
+    assert verify(engine) == replace(verify(engine), ok=True, events=1)
+
+
+def test_events_of_one_transaction_keep_their_order(engine: Engine, actor: Actor) -> None:
+    with transaction(engine) as session:
+        for number in range(5):
+            append_audit(session, entry_by(actor, data={"step": number}))
+    with transaction(engine, write=False) as session:
+        events = session.exec(select(AuditEvent).order_by(col(AuditEvent.sequence))).all()
+    assert [event.data["step"] for event in events] == list(range(5))
+    assert verify(engine).ok
+
+
+def test_the_chain_is_held_for_its_own_writing_alone(postgres_url: str) -> None:
+    """A transaction that has told the audit and is not done yet keeps nobody else waiting."""
+    upgrade(postgres_url)
+    engine = create_engine_for(postgres_url)
+    with transaction(engine) as session:
+        actor = Actor(name="somebody")
+        session.add(actor)
+    with transaction(engine) as slow:
+        append_audit(slow, entry_by(actor, action="client.closed"))
+        slow.flush()
+        with ThreadPoolExecutor(1) as pool:
+
+            def write() -> None:
+                with transaction(engine) as session:
+                    append_audit(session, entry_by(actor))
+
+            pool.submit(write).result(timeout=5)
+    with transaction(engine, write=False) as session:
+        events = session.exec(select(AuditEvent).order_by(col(AuditEvent.sequence))).all()
+    assert [event.action for event in events] == ["client.opened", "client.closed"]
+    assert verify(engine).ok
+    engine.dispose()
 
 
 def test_events_appended_at_once_make_one_chain(engine: Engine, actor: Actor) -> None:
