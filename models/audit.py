@@ -19,7 +19,7 @@ from sqlmodel import Field, Session, col, select
 
 from models.audit_entry import AuditEntry, check_entry
 from models.base import BigCounter, JsonColumn, Table, UtcDateTime, references, utc_now
-from models.database import lock_chain, say_last
+from models.database import Turn, lock_turn, say_last
 
 __all__ = [
     "GENESIS",
@@ -93,11 +93,11 @@ def append_audit(session: Session, entry: AuditEntry) -> None:
     ids and codes, and WriteTransactionRequired.
     """
     check_entry(entry)
-    say_last(session, _append, entry)
+    say_last(session, Turn.chain, _append, entry)
 
 
 def _append(session: Session, entries: Sequence[AuditEntry]) -> None:
-    lock_chain(session)
+    lock_turn(session, Turn.chain)
     last = session.exec(
         select(AuditEvent).order_by(col(AuditEvent.sequence).desc()).limit(1)
     ).first()

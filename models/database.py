@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ FROZEN_SECONDS = 8
 whose machine is gone, would else hold its row locks for ever."""
 
 _WRITES = "handover_writes"
-_LEDGER_LOCK, _SCHEMA_LOCK, _CHAIN_LOCK = 0x48616E64_01, 0x48616E64_02, 0x48616E64_03
+_LEDGER_LOCK, _SCHEMA_LOCK = 0x48616E64_01, 0x48616E64_02
 _POSTGRESQL_DEFAULTS = {
     "application_name": "handover",
     "connect_timeout": "10",
@@ -36,6 +37,13 @@ _FOREIGN_KEY_FAULTS = "PRAGMA foreign_key_check"
 
 LastWords = Callable[[Session, list[Any]], None]
 """What is written at the very end of a transaction."""
+
+
+class Turn(IntEnum):
+    """In which order last words are said, and the lock of each: so nobody waits in a circle."""
+
+    feed = 0x48616E64_03
+    chain = 0x48616E64_04
 
 
 class DatabaseUrlError(ValueError):
@@ -99,17 +107,18 @@ class _Transaction(Session):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False)
-        self._last_words: dict[LastWords, list[Any]] = {}
+        self._last_words: dict[tuple[Turn, LastWords], list[Any]] = {}
 
-    def say_last(self, words: LastWords, of: Any) -> None:
+    def say_last(self, turn: "Turn", words: LastWords, of: Any) -> None:
         """Have `words` called before the commit, once, with all that it was given."""
-        self._last_words.setdefault(words, []).append(of)
+        self._last_words.setdefault((turn, words), []).append(of)
 
     def commit(self) -> None:
         """Flush, say the last words, commit."""
         if self._last_words:
             self.flush()
-            for words, given in self._last_words.items():
+            in_turn = sorted(self._last_words.items(), key=lambda item: item[0][0])
+            for (_, words), given in in_turn:
                 words(self, given)
             self._last_words.clear()
         super().commit()
@@ -137,11 +146,11 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
 
 
 def lock_ledger(session: Session) -> None:
-    """Make other writers of the ledger (record numbers, the feed) wait for this transaction.
+    """Make others who take a record's number, or sign a template, wait for this transaction.
 
     Flushes first, so that rows changed so far are locked before the ledger. Keep to that order,
     or on PostgreSQL two writers can wait for each other: lock the rows that are still to change
-    (`find_client(…, for_update=True)`) before asking for a number or telling the feed.
+    (`find_client(…, for_update=True)`) before asking for a number.
     Raises WriteTransactionRequired outside a writing transaction.
     """
     _writing(session)
@@ -149,22 +158,21 @@ def lock_ledger(session: Session) -> None:
     _advisory_lock(session.connection(), _LEDGER_LOCK)
 
 
-def lock_chain(session: Session) -> None:
-    """Make other writers of the audit chain wait for this transaction; only for last words, which
-    take no other lock after it.
+def lock_turn(session: Session, turn: Turn) -> None:
+    """Make others who have this turn wait for this transaction; only for last words.
 
-    All that changes anything has to pass here: so it is held for as short as can be.
+    Whatever changes anything has to pass here, so that it is held for as short as can be.
     """
-    _advisory_lock(session.connection(), _CHAIN_LOCK)
+    _advisory_lock(session.connection(), turn)
 
 
-def say_last(session: Session, words: LastWords, of: Any) -> None:
+def say_last(session: Session, turn: Turn, words: LastWords, of: Any) -> None:
     """Have `words` called once everything else is written, before the commit: once a transaction,
     with the session and all that was given, in order.
 
     Raises WriteTransactionRequired outside a writing transaction.
     """
-    _writing(session).say_last(words, of)
+    _writing(session).say_last(turn, words, of)
 
 
 def _writing(session: Session) -> _Transaction:

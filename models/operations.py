@@ -247,32 +247,45 @@ def add_event(
 def add_events(operation: Operation, new: Sequence[NewEvent]) -> list[OperationEvent]:
     """Append events to the operation's stream in their order, in the caller's transaction."""
     session = _session_of(operation)
-    highest = _count_events(session, operation, len(new))
+    if is_new(operation):
+        # Nobody else knows its row, so that it goes into the database with its count.
+        operation.event_count += len(new)
+        return _write_events(session, operation.id, operation.event_count, new)
+    session.flush()
+    return add_progress(session, operation.id, new, {})
+
+
+def add_progress(
+    session: Session, operation_id: str, new: Sequence[NewEvent], columns: Mapping[str, Any]
+) -> list[OperationEvent]:
+    """Append events by the operation's id, and set `columns` that tell its progress.
+
+    Neither makes the row's next revision: who changes an operation is not disturbed by it.
+    """
+    # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
+    count = (
+        update(Operation)
+        .where(col(Operation.id) == operation_id)
+        .values(event_count=col(Operation.event_count) + len(new), **columns)
+        .returning(col(Operation.event_count))
+        .execution_options(synchronize_session=False)
+    )
+    return _write_events(
+        session, operation_id, session.connection().execute(count).scalar_one(), new
+    )
+
+
+def _write_events(
+    session: Session, operation_id: str, count: int, new: Sequence[NewEvent]
+) -> list[OperationEvent]:
+    """Write the events that bring the operation's to `count`."""
     events = [
-        OperationEvent(operation_id=operation.id, sequence=highest + number, **event._asdict())
-        for number, event in enumerate(new, start=1)
+        OperationEvent(operation_id=operation_id, sequence=sequence, **event._asdict())
+        for sequence, event in enumerate(new, start=count - len(new) + 1)
     ]
     session.add_all(events)
     session.flush()
     return events
-
-
-def _count_events(session: Session, operation: Operation, new: int) -> int:
-    """Count so many events more; return how many there were before."""
-    if is_new(operation):
-        # Nobody else knows its row, so that it goes into the database with its count.
-        operation.event_count += new
-        return operation.event_count - new
-    session.flush()
-    # The row's lock keeps two writers from taking one sequence (PostgreSQL; SQLite has one writer).
-    count = (
-        update(Operation)
-        .where(col(Operation.id) == operation.id)
-        .values(event_count=col(Operation.event_count) + new)
-        .returning(col(Operation.event_count))
-        .execution_options(synchronize_session=False)
-    )
-    return session.connection().execute(count).scalar_one() - new
 
 
 def unfinished_operation(session: Session, client_id: str) -> Operation | None:

@@ -5,6 +5,7 @@ wants it. None of these rows holds a secret in clear.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -22,7 +23,7 @@ from models.base import (
     references,
     utc_now,
 )
-from models.database import lock_ledger
+from models.database import Turn, lock_turn, say_last
 from models.sealing import Keyring
 
 
@@ -148,30 +149,44 @@ class WebhookDelivery(Table, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
-def append_feed_event(
-    session: Session,
-    kind: EventType,
-    client_id: str,
-    operation_id: str | None,
-    data: dict[str, Any],
-) -> FeedEvent:
-    """Append an event to the feed, in the caller's transaction.
+@dataclass(frozen=True)
+class NewFeedEvent:
+    """An event that is to be appended to the feed; `data` holds no secret and no name."""
 
-    Sequences are given under the ledger's lock, which is held until the commit, so that no reader
-    ever sees a later event before an earlier one. Raises WriteTransactionRequired.
+    kind: EventType
+    client_id: str
+    operation_id: str | None
+    data: dict[str, Any]
+
+
+def append_feed_event(session: Session, new: NewFeedEvent) -> None:
+    """Append an event to the feed, in the caller's transaction, with a delivery for each endpoint
+    that wants it.
+
+    Its sequence is given when the transaction commits, under a lock, so that no reader ever sees a
+    later event before an earlier one. Raises WriteTransactionRequired.
     """
-    lock_ledger(session)
-    highest = session.exec(select(func.max(col(FeedEvent.sequence)))).one()
-    event = FeedEvent(
-        sequence=(highest or 0) + 1,
-        type=kind,
-        client_id=client_id,
-        operation_id=operation_id,
-        data=data,
-    )
-    session.add(event)
+    say_last(session, Turn.feed, _append, new)
+
+
+def _append(session: Session, events: Sequence[NewFeedEvent]) -> None:
+    endpoints = active_endpoints(session)
+    lock_turn(session, Turn.feed)
+    highest = session.exec(select(func.max(col(FeedEvent.sequence)))).one() or 0
+    for sequence, new in enumerate(events, start=highest + 1):
+        session.add(
+            FeedEvent(
+                sequence=sequence,
+                type=new.kind,
+                client_id=new.client_id,
+                operation_id=new.operation_id,
+                data=new.data,
+            )
+        )
+        for endpoint in endpoints:
+            if endpoint.wants(new.kind):
+                session.add(WebhookDelivery(endpoint_id=endpoint.id, event_sequence=sequence))
     session.flush()
-    return event
 
 
 def active_endpoints(session: Session) -> Sequence[WebhookEndpoint]:

@@ -335,7 +335,7 @@ def begin_operation(
 def audit(
     session: Session, requester: Requester, action: str, client: Client, data: dict[str, Any]
 ) -> None:
-    """Append what the requester does to the client; call it last in a transaction."""
+    """Append to the audit chain what the requester does to the client."""
     append_audit(
         session,
         AuditEntry(

@@ -219,7 +219,7 @@ def fonts_of(settings: Settings) -> FontBook:
 def note_issue(
     session: Session, client: Client, issued: IssuedRecord, requester: Requester, **data: Any
 ) -> None:
-    """Write down that a record leaves the house; call it last in a transaction.
+    """Write down that a record leaves the house.
 
     What is issued first gives the version its SHA-256. A later issue with another one, as a change
     of fonts or of the program can bring about, is an alarm in log and audit and no refusal: the

@@ -12,7 +12,7 @@ from service.wishes import Requester
 def tell(
     session: Session, by: Requester, action: str, approval: Approval, **data: str | None
 ) -> None:
-    """Append what was done with an approval to the audit; call it last in a transaction."""
+    """Append what was done with an approval to the audit."""
     known: dict[str, Any] = {
         "operation_id": approval.operation_id,
         "rule": approval.rule,

@@ -8,13 +8,7 @@ from sqlmodel import Session
 from models.audit_entry import check_data
 from models.clients import Client, current_contract
 from models.operations import Operation
-from models.outgoing import (
-    EventType,
-    FeedEvent,
-    WebhookDelivery,
-    active_endpoints,
-    append_feed_event,
-)
+from models.outgoing import EventType, NewFeedEvent, append_feed_event
 
 __all__ = ["EventType", "announce"]
 
@@ -26,25 +20,20 @@ def announce(
     *,
     operation: Operation | None = None,
     data: Mapping[str, Any] | None = None,
-) -> FeedEvent:
+) -> None:
     """Append an event to the feed, with a delivery for each endpoint that wants it.
 
-    Works in the caller's transaction, so that an event is told if and only if it happened. Call it
-    last, just before `append_audit`: it takes the ledger's lock (see `lock_ledger`). The event
-    holds the slug, the contract's reference and the operation's id by itself; `data` adds ids,
-    codes, numbers and dates, nothing else, so that no secret, name or sentence can slip in (PB-13).
+    Works in the caller's transaction, so that an event is told if and only if it happened; it gets
+    its place there when that commits. The event holds the slug, the contract's reference and the
+    operation's id by itself; `data` adds ids, codes, numbers and dates, nothing else, so that no
+    secret, name or sentence can slip in (PB-13).
     Raises `models.audit_entry.AuditValueError` for any other value, and
     `models.database.WriteTransactionRequired`.
     """
     check_data(data or {})
     facts = _facts(session, client, operation) | dict(data or {})
     operation_id = operation.id if operation else None
-    event = append_feed_event(session, kind, client.id, operation_id, facts)
-    for endpoint in active_endpoints(session):
-        if endpoint.wants(kind):
-            session.add(WebhookDelivery(endpoint_id=endpoint.id, event_sequence=event.sequence))
-    session.flush()
-    return event
+    append_feed_event(session, NewFeedEvent(kind, client.id, operation_id, facts))
 
 
 def _facts(session: Session, client: Client, operation: Operation | None) -> dict[str, Any]:

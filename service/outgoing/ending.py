@@ -17,8 +17,7 @@ def announce_end(session: Session, operation: Operation, client: Client) -> None
 
     `operation.succeeded`, or `operation.failed` for one that failed or was cancelled, which
     `operation_state` tells; then `record.ready` for a new key's record, or `client.closed`. Call
-    it in the transaction that ends the operation, just before the audit (see `announce`). Raises
-    ValueError for an operation that has not ended.
+    it in the transaction that ends the operation. Raises ValueError for one that has not ended.
     """
     if operation.state in UNFINISHED:
         raise ValueError(f"Operation {operation.id} is {operation.state.value}: it has not ended.")

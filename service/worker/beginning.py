@@ -21,9 +21,9 @@ def begin(work: Work, ticket: Ticket) -> OperationKind | None:
             if operation.worker not in (None, work.name):
                 return None
             operation.worker = work.name
-            begin_attempt(operation)
             if operation.deadline_at is None:
                 operation.deadline_at = utc_now() + timedelta(seconds=seconds)
+            begin_attempt(operation)
             kind, attempts = operation.kind, operation.attempts
     except Superseded:
         return None

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.base import utc_now
 from models.database import transaction
-from models.operations import EventKind, NewEvent, Operation, add_events
+from models.operations import EventKind, NewEvent, add_progress
 from service.hub import OperationHub
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,8 @@ class Journal:
             with transaction(self._database) as session:
                 for operation_id in dict.fromkeys(entry.operation_id for entry in entries):
                     mine = [entry for entry in entries if entry.operation_id == operation_id]
-                    operation = session.get_one(Operation, operation_id, with_for_update=True)
-                    _apply(operation, mine)
+                    events = [NewEvent(entry.kind, entry.data, entry.at) for entry in mine]
+                    add_progress(session, operation_id, events, _progress(mine))
         except SQLAlchemyError:
             log.exception("progress of %d events could not be written", len(entries))
             return
@@ -107,12 +107,14 @@ class Journal:
             self._hub.publish_progress(operation_id)
 
 
-def _apply(operation: Operation, entries: Sequence[Entry]) -> None:
+def _progress(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return the columns of the operation that the entries change."""
+    columns: dict[str, Any] = {}
     for entry in entries:
         if entry.done is not None:
-            operation.progress_done = entry.done
+            columns["progress_done"] = entry.done
         if entry.total is not None:
-            operation.progress_total = entry.total
+            columns["progress_total"] = entry.total
         if entry.kind is EventKind.step:
-            operation.step = str(entry.data["step"])
-    add_events(operation, [NewEvent(entry.kind, entry.data, entry.at) for entry in entries])
+            columns["step"] = str(entry.data["step"])
+    return columns

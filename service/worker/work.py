@@ -124,9 +124,9 @@ class Work:
         Raises `Superseded` when it is over.
         """
         # Client before operation, as everywhere: two who lock both must not wait for each other.
-        # Only the id is read without a lock: all else may change until the lock is held.
-        query = select(Operation.client_id).where(Operation.id == ticket.operation_id)
-        client = session.get_one(Client, session.exec(query).one(), with_for_update=True)
+        query = select(Client).join(Operation, col(Operation.client_id) == col(Client.id))
+        query = query.where(Operation.id == ticket.operation_id).with_for_update(of=Client)
+        client = session.exec(query).one()
         operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
         if operation.finished_at is not None or operation.run != ticket.run:
             raise Superseded(f"run {ticket.run} of operation {ticket.operation_id} is over")
@@ -232,7 +232,7 @@ def reference(error: StackError) -> FailureReference:
 def tell_audit(
     session: Session, operation: Operation, client: Client, action: str, keys: Sequence[AccessKey]
 ) -> None:
-    """Append to the audit chain what the operation did; call it last in a transaction."""
+    """Append to the audit chain what the operation did."""
     ids = [key.access_key_id for key in keys if key.access_key_id]
     append_audit(
         session,
