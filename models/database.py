@@ -163,7 +163,7 @@ def lock_turn(session: Session, turn: Turn) -> None:
 
     Whatever changes anything has to pass here, so that it is held for as short as can be.
     """
-    _advisory_lock(session.connection(), turn)
+    _advisory_lock(session.connection(), int(turn))
 
 
 def say_last(session: Session, turn: Turn, words: LastWords, of: Any) -> None:
