@@ -65,6 +65,14 @@ def database_problem(error: DBAPIError) -> Problem:
     )
 
 
+def refuses_changes(error: DBAPIError) -> bool:
+    """Tell whether a database that is there keeps nothing: it is full, or closed to changes.
+
+    Somebody frees space or opens it again, so that whoever waits comes through.
+    """
+    return _classified(error)[0] in (problems.STORAGE_FULL, problems.DATABASE_READ_ONLY)
+
+
 def _classified(error: DBAPIError) -> tuple[ProblemType, str]:
     name = getattr(error.orig, "sqlite_errorname", None) or ""
     state = getattr(error.orig, "sqlstate", None) or ""

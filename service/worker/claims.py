@@ -67,13 +67,18 @@ def claimed(database: Engine, name: str) -> list[Claim]:
         ]
 
 
-def renew(database: Engine, ticket: Ticket) -> Ticket | None:
-    """Begin the next run of an unfinished operation in place, or None when the run is over."""
+def renew(database: Engine, ticket: Ticket, *, attempted: bool = True) -> Ticket | None:
+    """Begin the next run of an unfinished operation in place, or None when the run is over.
+
+    Unless it was ``attempted``, the run that ends is not counted.
+    """
     with transaction(database) as session:
         operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
         if operation.finished_at is not None or operation.run != ticket.run:
             return None
         operation.run += 1
+        if not attempted:
+            operation.attempts = max(operation.attempts - 1, 0)
         return Ticket(operation.id, operation.run)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from models.base import utc_now
 from models.operations import OperationKind
@@ -53,11 +53,19 @@ _PRUNE_BATCH = 500
 
 
 class Stage(Enum):
-    """Where a workflow stands; what has ended can't be started again under its name."""
+    """Where a workflow stands; what has ended can't be started again under its name.
+
+    ``set_aside``: its notes could not be written, so that the run can't go on.
+    """
 
     unknown = "unknown"
     under_way = "under way"
+    set_aside = "set aside"
     ended = "ended"
+
+
+class SetAside(BaseException):
+    """The engine's own notes can't be written. No `Exception`: the run is not over for it."""
 
 
 class DurableRunner:
@@ -79,6 +87,7 @@ class DurableRunner:
         self._lock = threading.Lock()
         self._running: set[Ticket] = set()
         self._urgent: set[Ticket] = set()
+        self._set_aside: set[Ticket] = set()
         self._ended_at = 0.0
         config: DBOSConfig = {
             "name": "handover",
@@ -115,6 +124,10 @@ class DurableRunner:
         try:
             with SetWorkflowID(_workflow_id(ticket)):
                 DBOS.start_workflow(self._workflow, ticket.operation_id, ticket.run)
+        except OperationalError as error:
+            # Its file is full, or closed to changes: each second until somebody mends that.
+            log.warning("%s can't be started yet: %s", _workflow_id(ticket), error.orig)
+            self._forget(ticket)
         except (dbos_error.DBOSException, SQLAlchemyError):
             log.exception("%s could not be started; the sweeper will", _workflow_id(ticket))
             self._forget(ticket)
@@ -136,6 +149,9 @@ class DurableRunner:
 
     def stage_of(self, ticket: Ticket) -> Stage:
         """Tell where the run's workflow stands."""
+        with self._lock:
+            if ticket in self._set_aside:
+                return Stage.set_aside
         status = DBOS.get_workflow_status(_workflow_id(ticket))
         if status is None:
             return Stage.unknown
@@ -170,6 +186,11 @@ class DurableRunner:
             self._run(ticket)
         except Superseded as over:
             log.info("%s", over)
+        except SetAside as reason:
+            log.warning("%s is set aside: %s", _workflow_id(ticket), reason)
+            with self._lock:
+                self._set_aside.add(ticket)
+            raise
         finally:
             self._forget(ticket)
             self._on_end(ticket.operation_id)
@@ -182,7 +203,7 @@ class DurableRunner:
 
     def _run(self, ticket: Ticket) -> None:
         # No step of the engine's, so that each recovery counts as an attempt.
-        kind = begin(self._work, ticket)
+        kind = despite_cuts(self._work, begin, self._work, ticket)
         if kind is None:
             return
         plan, client_id = self._plans[kind], self._work.client_of(ticket)
@@ -222,7 +243,21 @@ def _workflow_id(ticket: Ticket) -> str:
 def _step(
     work: Work, name: str, function: Callable[..., Any], *arguments: Any
 ) -> FailureReference | None:
-    failure: FailureReference | None = DBOS.run_step(
-        {"name": name}, despite_cuts, work, function, work, *arguments
-    )
+    """Run a step under the engine; raises `SetAside` when the engine can't note what it did."""
+    raised: list[Exception] = []
+
+    def run() -> Any:
+        try:
+            return despite_cuts(work, function, work, *arguments)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    try:
+        failure: FailureReference | None = DBOS.run_step({"name": name}, run)
+    except OperationalError as error:
+        if raised:
+            # What the step said goes before what became of the note of it.
+            raise raised[0] from error
+        raise SetAside(f"the durable engine's file can't be written: {error.orig}") from error
     return failure

@@ -20,6 +20,7 @@ from models.operations import (
 from models.stack_outputs import StackOutput
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
+from service.worker.patience import despite_cuts
 from service.worker.work import (
     FailureReference,
     Rows,
@@ -52,6 +53,18 @@ def end_badly(
     ``rest`` says in words what could not be undone.
     """
     work.journal.flush()
+    # Here, not only around the step: run again, it would find nothing left to tell of as undone.
+    despite_cuts(work, _write_end, work, ticket, failure, undone, rest)
+    work.services.hub.publish(ticket.operation_id)
+
+
+def _write_end(
+    work: Work,
+    ticket: Ticket,
+    failure: FailureReference,
+    undone: Sequence[str],
+    rest: str | None,
+) -> None:
     with transaction(work.services.database) as session:
         rows = work.rows(session, ticket)
         _settle_client(session, rows, rest)
@@ -60,7 +73,6 @@ def end_badly(
         outcome = rows.operation.state.value
         action = f"client.{rows.operation.kind.value}_{outcome}"
         tell_audit(session, rows.operation, rows.client, action, rows.keys)
-    work.services.hub.publish(ticket.operation_id)
 
 
 def give_up(work: Work, ticket: Ticket, attempts: int) -> None:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from models.database import transaction
 from models.operations import Operation
+from service.machine import refuses_changes
 from service.worker.work import FailureReference, Interrupted, Ticket, Work
 from stacks.failures import STATE_NOT_WRITTEN
 
@@ -20,27 +21,36 @@ StepFunction = Callable[[Work, Ticket], FailureReference | None]
 Undo = Callable[[Work, Ticket], FailureReference | None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
+LONGEST_DATABASE_PAUSE = 5.0
 _SLICE = 0.1
 """Seconds between looks at whether the process stops, or the operation was cancelled."""
 
 
 def despite_cuts(work: Work, function: Callable[..., Outcome], *arguments: object) -> Outcome:
-    """Call, and again while the database is away or has cut the connection: each step may run
+    """Call, and again while the database is away, full or closed to changes: each step may run
     again, and an operation must not fail for it.
 
-    Raises the database's error once the operation's time would be up.
+    While the database answers and only keeps nothing, this waits without end: `carry_out` looks
+    at the operation's own deadline each time, and what ends an operation has to be written down
+    whenever that can be. Raises the database's error when it has been away for as long as an
+    operation may take.
     """
     deadline = time.monotonic() + work.services.settings.operation_deadline_seconds
     pause = FIRST_PAUSE
     while True:
         try:
             return function(*arguments)
-        except (OperationalError, InterfaceError) as error:
-            if time.monotonic() + pause > deadline:
+        except DBAPIError as error:
+            if not refuses_changes(error) and not _away(error, until=deadline - pause):
                 raise
-            log.warning("the database went away under a step, which runs again: %s", error.orig)
+            log.warning("the database fails under a step, which runs again: %s", error.orig)
         _sleep(work, pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+        pause = min(pause * 2, LONGEST_DATABASE_PAUSE)
+
+
+def _away(error: DBAPIError, *, until: float) -> bool:
+    lost = isinstance(error, OperationalError | InterfaceError)
+    return lost and time.monotonic() < until
 
 
 def carry_out(work: Work, ticket: Ticket, step: StepFunction) -> FailureReference | None:
@@ -111,10 +121,20 @@ def _note_failure(work: Work, failure: FailureReference) -> None:
 
 
 def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
-    """Write into the operation what it waits for, where that has changed."""
+    """Write into the operation what it waits for, where that has changed and can be written."""
     wanted = failure and failure["detail"]
     if failure and failure["code"] != STATE_NOT_WRITTEN:
         wanted = f"AWS: {wanted}"
+    try:
+        _write_waiting(work, ticket, wanted)
+    except DBAPIError as error:
+        if not refuses_changes(error):
+            raise
+        # It is for people who watch: what was done, or is waited for, holds without it.
+        log.warning("%s can't say what it waits for: %s", ticket.operation_id, error.orig)
+
+
+def _write_waiting(work: Work, ticket: Ticket, wanted: str | None) -> None:
     with transaction(work.services.database, write=False) as session:
         if session.get_one(Operation, ticket.operation_id).waiting_for == wanted:
             return

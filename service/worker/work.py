@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
 from models.access_keys import AccessKey
@@ -179,6 +180,10 @@ class Work:
             return self.verdict(ticket) is not None
         except Superseded:
             return True
+        except DBAPIError as error:
+            # An engine that is told of it would fail the work for it; the next look is soon.
+            log.warning("%s can't be looked at: %s", ticket.operation_id, error.orig)
+            return False
 
     def step(
         self, ticket: Ticket, name: str, done: int | None = None, total: int | None = None

@@ -188,6 +188,10 @@ class Worker:
         if stage is Stage.unknown:
             # Also what ran before, where the durable engine's file was lost: steps may run again.
             self._durable.start(left.ticket, urgent=left.urgent)
+        elif stage is Stage.set_aside:
+            # Nothing died: a full disk of our own is no attempt that failed.
+            if renewed := renew(self._database, left.ticket, attempted=False):
+                self._durable.start(renewed, urgent=left.urgent)
         elif stage is Stage.ended:
             # Its workflow is over, the operation is not.
             log.error("operation %s was left unended; it begins anew", left.ticket.operation_id)
