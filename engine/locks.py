@@ -96,6 +96,11 @@ def is_locked(directory: Path) -> bool:
     return any(not owner.is_dead() for owner in _owners(directory, None))
 
 
+def refuse_living(directory: Path) -> None:
+    """Raise StackLockedError when a living update holds the stack of these locks."""
+    _refuse_living(_owners(directory, None))
+
+
 def _refuse_living(owners: list[LockOwner]) -> None:
     living = [owner for owner in owners if not owner.is_dead()]
     if living:

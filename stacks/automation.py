@@ -30,7 +30,8 @@ from stacks.events import (
     ResourceProgress,
     ignore_progress,
 )
-from stacks.failures import LOCKED, Failure, StackError, cancelled, classify, code_in
+from stacks.failures import Failure, StackError, cancelled, classify, code_in
+from stacks.locking import held, refuse_held
 from stacks.stopping import NEVER, ShouldStop, Stop
 
 _PREVIEW = re.compile(r"preview-[0-9a-f]{32}")
@@ -192,6 +193,10 @@ class Stacks:
                 return False
             return True
 
+    def refuse_held(self, program: Program) -> None:
+        """Raise `StackError` when somebody's update holds the stack; see `stacks.locking`."""
+        refuse_held(self.backend, program.project_name, program.stack_name)
+
     def names(self, project: str) -> list[str]:
         """Return the names of the project's stacks, those of previews under way aside."""
         program, log = _Nothing(project), EventLog()
@@ -237,8 +242,8 @@ class Stacks:
         try:
             yield
         except auto_errors.ConcurrentUpdateError as error:
-            sentence = "Another update holds the stack; try again when it has ended."
-            raise StackError(program.stack_name, Failure(LOCKED, sentence)) from error
+            failure = held(program.project_name, program.stack_name, str(error))
+            raise StackError(program.stack_name, failure) from error
         except auto_errors.StackNotFoundError:
             raise
         except auto_errors.CommandError as error:

@@ -54,6 +54,8 @@ _PLAIN_WORDS = {
 
 LOCKED = "StackLocked"
 """Code of a failure because another update holds the stack."""
+OUR_OWN = frozenset({STATE_NOT_WRITTEN, LOCKED})
+"""Codes of failures that may pass by themselves and that AWS has no part in."""
 CANCELLED = "Cancelled"
 """Code of an update that was ended early because the caller asked for it."""
 
@@ -68,9 +70,9 @@ class Failure:
     @property
     def transient(self) -> bool:
         """Tell whether the same may succeed later: AWS throttles, is out of order or can't be
-        reached, or the state's disk is full.
+        reached, or the state's disk is full, or another update holds the stack.
         """
-        return self.code in TRANSIENT or self.code == STATE_NOT_WRITTEN
+        return self.code in TRANSIENT or self.code in OUR_OWN
 
 
 class StackError(Exception):

@@ -17,7 +17,7 @@ from stacks.access import AreaAccess
 from stacks.automation import Stacks
 from stacks.backend import Deployment
 from stacks.client import AreaInputs, ClientProgram
-from stacks.failures import CollisionError, Failure, StackError
+from stacks.failures import LOCKED, CollisionError, Failure, StackError
 
 _USER = "aws:iam/user:User"
 _KEY = "aws:iam/accessKey:AccessKey"
@@ -53,6 +53,9 @@ def update_and_recover(
         try:
             return recovered, update()
         except StackError as error:
+            if error.failure.code == LOCKED:
+                # What is half-made may be what the one who holds the stack is making.
+                raise
             taken = error.failure.code == "EntityAlreadyExists"
             if not (taken or error.failure.transient):
                 raise
@@ -71,9 +74,11 @@ def recover(
     """Delete what is half-made and ours, clear pending operations; return what was done.
 
     Raises `CollisionError` when the user's name is taken by something that is not ours, unless
-    ``closing``: a teardown passes a stranger by.
+    ``closing``: a teardown passes a stranger by. Raises `StackError` when somebody's update is at
+    work on the stack, as what it makes looks half-made.
     """
     program = ClientProgram(area)
+    stacks.refuse_held(program)
     state = stacks.export(program)
     actions: list[str] = []
     owner = _owner(access, area, state)

@@ -12,7 +12,7 @@ from models.database import transaction
 from models.operations import Operation
 from service.machine import refuses_changes
 from service.worker.work import FailureReference, Interrupted, Ticket, Work
-from stacks.failures import STATE_NOT_WRITTEN
+from stacks.failures import OUR_OWN
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +115,15 @@ def _sleep(work: Work, seconds: float) -> None:
 
 
 def _note_failure(work: Work, failure: FailureReference) -> None:
-    """Count what AWS is to blame for: a full disk of our own says nothing about AWS."""
-    if failure["code"] != STATE_NOT_WRITTEN:
+    """Count what AWS is to blame for: what is amiss on our own side says nothing about AWS."""
+    if failure["code"] not in OUR_OWN:
         work.circuit.failed()
 
 
 def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
     """Write into the operation what it waits for, where that has changed and can be written."""
     wanted = failure and failure["detail"]
-    if failure and failure["code"] != STATE_NOT_WRITTEN:
+    if failure and failure["code"] not in OUR_OWN:
         wanted = f"AWS: {wanted}"
     try:
         _write_waiting(work, ticket, wanted)

@@ -49,7 +49,7 @@ class Ticket(NamedTuple):
 class FailureReference(TypedDict):
     """A failure as the durable engine may store it: codes and sentences, no secret.
 
-    `transient`: AWS may get over it by itself, so that the step is tried again.
+    `transient`: it may pass by itself, as AWS being away does, so that the step is tried again.
     """
 
     code: str
