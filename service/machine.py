@@ -1,7 +1,8 @@
 """What the service needs of its own machine before it takes on work: room to write, its key file.
 
-Openings are refused at the door while something is amiss, before a row is written or AWS is
-touched. Closing and suspending are not: taking access away must work on a sick machine too.
+What makes a key is refused at the door while something is amiss, before a row is written or AWS is
+touched. Closing and suspending are not: taking access away must work on a sick machine too. What
+does both, as the rotation of a leaked key does, cuts at once and waits with the new key.
 """
 
 import shutil
@@ -26,14 +27,20 @@ _POSTGRESQL_READ_ONLY = ("25006",)
 
 
 def refuse_unfit(settings: Settings) -> None:
-    """Raise the 503 Problem that says why no area can be opened now; call it before writing."""
+    """Raise the 503 Problem that says why no key can be made now; call it before writing."""
+    found = unfit(settings)
+    if found is not None:
+        raise _problem(*found)
+
+
+def unfit(settings: Settings) -> tuple[ProblemType, str] | None:
+    """Return why no key can be made now, as a problem's type and a sentence, or None."""
     if low_places(settings):
-        raise _problem(
-            problems.STORAGE_LOW,
-            f"Less than {settings.disk_floor_mb} MB are free on a disk of the service.",
-        )
+        sentence = f"Less than {settings.disk_floor_mb} MB are free on a disk of the service."
+        return problems.STORAGE_LOW, sentence
     if key_file_trouble(settings) is not None:
-        raise _problem(problems.SEALING_KEYS_LOST, "The file with the sealing keys can't be used.")
+        return problems.SEALING_KEYS_LOST, "The file with the sealing keys can't be used."
+    return None
 
 
 def low_places(settings: Settings) -> dict[Path, int]:

@@ -386,9 +386,9 @@ STORAGE_FULL = ProblemType(
 STORAGE_LOW = ProblemType(
     "storage-low",
     503,
-    "Too little space is free to open an area",
+    "Too little space is free to make a key",
     "Free space, or lower HANDOVER_DISK_FLOOR_MB, then send the request again. Nothing was made. "
-    "Closing and suspending go on meanwhile.",
+    "Closing and suspending go on meanwhile, and `rotate?now=true` cuts a leaked key at once.",
 )
 DATABASE_READ_ONLY = ProblemType(
     "database-read-only",
@@ -403,7 +403,7 @@ SEALING_KEYS_LOST = ProblemType(
     "The file with the sealing keys is missing or can't be used",
     "Put the file that HANDOVER_KEYRING_FILE names back from its backup, readable for its owner "
     "only, and restart the service if it was started without it. Nothing was made. Closing and "
-    "suspending go on meanwhile.",
+    "suspending go on meanwhile, and `rotate?now=true` cuts a leaked key at once.",
 )
 QUEUE_FULL = ProblemType(
     "queue-full",

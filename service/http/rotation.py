@@ -73,6 +73,8 @@ class Rotation(BaseModel):
         problems.CLIENT_SUSPENDED,
         problems.ROTATION_IN_OVERLAP,
         problems.ACCESS_UNCONFIRMED,
+        problems.STORAGE_LOW,
+        problems.SEALING_KEYS_LOST,
     ),
 )
 async def rotate_key(
@@ -87,7 +89,8 @@ async def rotate_key(
     """Make a second key, prove it, and give it the next record; the old key works on for a while.
 
     When the overlap ends the old key is turned off, and a day later it is deleted. With `now=true`
-    it is cut at once, for good, and goes a day later. A rotation that fails leaves the old key as
+    it is cut at once, for good, and goes a day later; on a machine that can make no key now, it is
+    cut all the same, and the new key waits. A rotation that fails leaves the old key as
     it is and takes the new one away.
     """
     address = f"/v1/clients/{slug_key(slug)}/rotate"
@@ -99,6 +102,7 @@ async def rotate_key(
         client = client_for_change(session, caller, slug, if_match)
         return begin_rotate(
             session,
+            services.settings,
             client,
             caller.requester,
             overlap_days=overlap,

@@ -22,8 +22,10 @@ from service.intents import (
     next_generation,
     refuse_unfinished,
 )
+from service.machine import refuse_unfit
 from service.problems import Problem
 from service.rotation.endings import turn_off_all
+from service.settings import Settings
 from service.wishes import Requester
 
 WITH_AREA = (ClientState.open, ClientState.suspended)
@@ -31,6 +33,7 @@ WITH_AREA = (ClientState.open, ClientState.suspended)
 
 def begin_rotate(
     session: Session,
+    settings: Settings,
     client: Client,
     requester: Requester,
     *,
@@ -38,12 +41,14 @@ def begin_rotate(
     now: bool = False,
     reason: str | None = None,
 ) -> Operation:
-    """Write the wish for a second key that replaces those there are; raises a 409 Problem.
+    """Write the wish for a second key that replaces those there are; raises a 409 Problem,
+    and a 503 one on a machine that can make no key.
 
     With `now` the keys there are stop to be wished active here already, for good; the caller cuts
     them by direct calls after the commit. Else they work on for the overlap. Refused without `now`
     are a suspended client, whose keys do not work anyway, and one with a rotation in its overlap:
-    AWS allows a user two keys, and the older may be the one in use.
+    AWS allows a user two keys, and the older may be the one in use. With `now` a sick machine
+    refuses nothing: the cut can't wait, the new key does (see `service.worker.changing.apply`).
     """
     refuse_unfinished(session, client)
     _refuse_without_area(client)
@@ -53,6 +58,7 @@ def begin_rotate(
     else:
         _refuse_suspended(client)
         _refuse_in_overlap(client, keys)
+        refuse_unfit(settings)
     planned = plan_next_key(session, client, keys)
     parameters = planned | {"overlap_days": overlap_days, "now": now}
     priority = Priority.urgent if now else Priority.normal
@@ -65,7 +71,11 @@ def begin_rotate(
 def begin_repair(
     session: Session, client: Client, requester: Requester, *, reason: str | None = None
 ) -> Operation:
-    """Write the wish to make AWS again what the records say; raises a 409 Problem."""
+    """Write the wish to make AWS again what the records say; raises a 409 Problem.
+
+    Not refused on a sick machine, as it may narrow what drifted; a key that it finds to be gone
+    gets its successor when the machine is fit.
+    """
     refuse_unfinished(session, client)
     _refuse_without_area(client)
     return begin_operation(session, client, OperationKind.repair, requester, {}, reason=reason)

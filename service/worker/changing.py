@@ -7,6 +7,7 @@ from models.access_keys import AccessKey, AccessKeyStatus
 from models.base import utc_now
 from models.database import transaction
 from models.operations import OperationState, transition
+from service.machine import unfit
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
 from service.suspension.switching import enforce, target_of
@@ -14,6 +15,7 @@ from service.worker.endings import end_badly
 from service.worker.opening import prove, removals, write_down
 from service.worker.patience import undo_patiently
 from service.worker.work import (
+    UNFIT,
     FailureReference,
     Job,
     Rows,
@@ -31,11 +33,20 @@ def apply(work: Work, ticket: Ticket) -> FailureReference | None:
 
     A suspension that was committed meanwhile is carried out once more (RX-22), and a cut that AWS
     holds and no record knows becomes one, before anybody can be told that the work is done.
+
+    What was not refused at the door of a sick machine does all but make its key, and waits.
     """
     try:
         job = work.job(ticket)
         work.step(ticket, "apply", done=0, total=job.total)
-        return bring_about(work, job)
+        new = new_key(job)
+        sick = (
+            unfit(work.services.settings) if new is not None and _waits_with_key(job, new) else None
+        )
+        if new is None or sick is None:
+            return bring_about(work, job)
+        failure = bring_about(work, without(job, new.id))
+        return failure or failure_of(UNFIT, f"The new key waits. {sick[1]}", transient=True)
     except StackError as error:
         return reference(error)
 
@@ -138,6 +149,12 @@ def new_key(job: Job) -> AccessKey | None:
     """Return the row of the key that the operation makes, if it makes one."""
     row_id = job.parameters.get("access_key_row_id")
     return next((key for key in job.keys if key.id == row_id), None)
+
+
+def _waits_with_key(job: Job, new: AccessKey) -> bool:
+    """Tell whether the key is not made yet, by a leaked key's rotation or a repair."""
+    accepted_anyway = job.parameters.get("now") or "replace" in job.parameters
+    return bool(accepted_anyway) and new.access_key_id is None
 
 
 def _forget_new(work: Work, ticket: Ticket) -> AccessKey | None:

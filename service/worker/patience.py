@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from models.database import transaction
 from models.operations import Operation
 from service.machine import refuses_changes
-from service.worker.work import FailureReference, Interrupted, Ticket, Work
+from service.worker.work import UNFIT, FailureReference, Interrupted, Ticket, Work
 from stacks.failures import OUR_OWN
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ Undo = Callable[[Work, Ticket], FailureReference | None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 LONGEST_DATABASE_PAUSE = 5.0
+_OUR_OWN = OUR_OWN | {UNFIT}
 _SLICE = 0.1
 """Seconds between looks at whether the process stops, or the operation was cancelled."""
 
@@ -116,14 +117,14 @@ def _sleep(work: Work, seconds: float) -> None:
 
 def _note_failure(work: Work, failure: FailureReference) -> None:
     """Count what AWS is to blame for: what is amiss on our own side says nothing about AWS."""
-    if failure["code"] not in OUR_OWN:
+    if failure["code"] not in _OUR_OWN:
         work.circuit.failed()
 
 
 def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
     """Write into the operation what it waits for, where that has changed and can be written."""
     wanted = failure and failure["detail"]
-    if failure and failure["code"] not in OUR_OWN:
+    if failure and failure["code"] not in _OUR_OWN:
         wanted = f"AWS: {wanted}"
     try:
         _write_waiting(work, ticket, wanted)

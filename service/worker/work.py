@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 RESOURCES_BESIDE_KEYS = 4
 """Placeholder, user, membership and policy: what each area has beside its keys."""
 
+UNFIT = "MachineUnfit"
+"""Code of a failure because our own machine can make no key now."""
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 _LOOK_SECONDS = 0.2
 """How old the knowledge may be that nobody asked to stop, while an engine runs."""

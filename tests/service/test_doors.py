@@ -83,6 +83,83 @@ def test_little_space_refuses_openings_and_nothing_else(tmp_path: Path, aws: Loc
         home.close("New-LLC", "Other-LLC")
 
 
+def lose_space(home: House) -> Callable[[], None]:
+    """Have less free than the floor; return what mends it."""
+    settings = home.services.settings
+    floor, settings.disk_floor_mb = settings.disk_floor_mb, 1 << 30
+    return lambda: setattr(settings, "disk_floor_mb", floor)
+
+
+def lose_keys(home: House) -> Callable[[], None]:
+    """Lose the key file; return what puts it back."""
+    file = home.services.settings.keyring
+    kept = file.rename(file.with_name("kept.json"))
+
+    def put_back() -> None:
+        kept.rename(file)
+
+    return put_back
+
+
+SICK = [(lose_space, "storage-low"), (lose_keys, "sealing-keys-lost")]
+
+
+@pytest.mark.parametrize(("lose", "name"), SICK)
+def test_a_sick_machine_rotates_no_key_but_cuts_a_leaked_one(
+    tmp_path: Path,
+    aws: LocalAws,
+    unique: str,
+    lose: Callable[[House], Callable[[], None]],
+    name: str,
+) -> None:
+    """RX-22: cutting works always; what could not be sealed, or written, is made later."""
+    with house(tmp_path / "data", aws) as home:
+        home.open(unique)
+        before, [old] = rows(home.services), home.keys(unique)
+        mend = lose(home)
+        refused(home.api.post(f"/v1/clients/{unique}/rotate"), name)
+        assert rows(home.services) == before
+        assert len(home.keys(unique)) == 1
+
+        answer = home.api.post(f"/v1/clients/{unique}/rotate", params={"now": "true"})
+        assert answer.status_code == 202, answer.text
+        assert statuses(home, unique) == {old.access_key_id: "Inactive"}
+        wait_for(home, unique, "The new key waits")
+        assert check(home, "aws_identity")["ok"], "AWS is not to blame"
+        assert statuses(home, unique) == {old.access_key_id: "Inactive"}
+        mend()
+        home.settle()
+        new = home.keys(unique)[-1]
+        assert (new.generation, new.proven_at is not None) == (2, True)
+        assert statuses(home, unique)[str(new.access_key_id)] == "Active"
+        home.close(unique)
+
+
+def test_a_repair_on_a_sick_machine_does_all_but_make_a_key(
+    tmp_path: Path, aws: LocalAws, unique: str
+) -> None:
+    with house(tmp_path / "data", aws) as home:
+        home.open(unique)
+        [old] = home.keys(unique)
+        home.iam.delete_access_key(UserName=unique, AccessKeyId=old.access_key_id)
+        home.iam.remove_user_from_group(UserName=unique, GroupName=home.services.settings.group)
+        mend = lose_space(home)
+        answer = home.api.post(f"/v1/clients/{unique}/refresh", params={"repair": "true"})
+        assert answer.status_code == 202, answer.text
+        wait_for(home, unique, "The new key waits")
+        assert statuses(home, unique) == {}
+        assert home.iam.list_groups_for_user(UserName=unique)["Groups"]
+        mend()
+        home.settle()
+        assert list(statuses(home, unique).values()) == ["Active"]
+        home.close(unique)
+
+
+def statuses(home: House, user: str) -> dict[str, str]:
+    listed = home.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
+    return {key["AccessKeyId"]: key["Status"] for key in listed}
+
+
 def test_a_full_disk_of_the_database(tmp_path: Path, aws: LocalAws, disk: SmallDisk) -> None:
     changes = {"database_url": f"sqlite:///{disk.folder / 'handover.db'}", "disk_floor_mb": 1}
     with house(tmp_path / "data", aws, changes=changes) as home:
