@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from engine.aws.clients import ALLOWANCE
+from engine.aws.clients import ALLOWANCE, ANSWER_VARIABLE, SETTLE_VARIABLE
 from models.database import create_engine_for, require_migrated
 from models.sealing import Keyring, LostKeyring, SealingError
 from service.context import Services
@@ -49,7 +49,11 @@ def aws_environment(settings: Settings) -> dict[str, str]:
     found["AWS_REGION"] = found["AWS_DEFAULT_REGION"] = settings.region
     if settings.allow_embedded_on_aws:
         found[ALLOWANCE] = "true"
-    return found
+    patience = {
+        ANSWER_VARIABLE: settings.aws_answer_seconds,
+        SETTLE_VARIABLE: settings.aws_settle_seconds,
+    }
+    return found | {name: str(value) for name, value in patience.items() if value is not None}
 
 
 def open_database(settings: Settings) -> Engine:

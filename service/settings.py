@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     passphrase: SecretStr | None = None
     """Passphrase of the Pulumi state's secrets, for the ``passphrase`` secrets provider."""
     allow_embedded_on_aws: bool = False
+    aws_answer_seconds: float | None = Field(default=None, gt=0, le=120)
+    """How long AWS may take to answer one attempt of a call of ours; 20 unless set."""
+    aws_settle_seconds: float | None = Field(default=None, gt=0, le=300)
+    """How long IAM may take to know what was made; 30 unless set, 0.5 on a local AWS."""
 
     backup_passphrase: SecretStr | None = Field(default=None, min_length=12)
     """Wraps the sealing keys in a backup; keep it apart from the backups."""

@@ -1,12 +1,16 @@
 """Configuration: what is required, what is refused, and that a trial never reaches production."""
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from engine.aws.clients import ANSWER_SECONDS, SETTLE_SECONDS
+from engine.aws.clients import Settings as AwsSettings
 from models.countries import EU_REGIONS
+from service.assembly import aws_environment
 from service.cli.main import settings_sentence
 from service.local import local_settings
 from service.settings import Settings
@@ -160,6 +164,23 @@ def test_an_unusable_logo_stops_the_start(
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "HANDOVER_LOGO_FILE" in settings_sentence(caught.value)
+
+
+def test_patience_with_aws_reaches_engine_and_direct_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set is what each call allows; without, the engine's own figures hold."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    usual = AwsSettings.of(aws_environment(Settings(allow_embedded_on_aws=True)), {})
+    assert (usual.answer_seconds, usual.settle_seconds) == (ANSWER_SECONDS, SETTLE_SECONDS)
+    monkeypatch.setenv("HANDOVER_ALLOW_EMBEDDED_ON_AWS", "true")
+    monkeypatch.setenv("HANDOVER_AWS_ANSWER_SECONDS", "7")
+    monkeypatch.setenv("HANDOVER_AWS_SETTLE_SECONDS", "45.5")
+    told = AwsSettings.of(aws_environment(Settings()), {})
+    assert (told.answer_seconds, told.settle_seconds) == (7.0, 45.5)
+    monkeypatch.setenv("HANDOVER_AWS_ANSWER_SECONDS", "0")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "HANDOVER_AWS_ANSWER_SECONDS" in settings_sentence(caught.value)
 
 
 def test_each_setting_does_something() -> None:
