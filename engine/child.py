@@ -37,15 +37,18 @@ def run_child(
     on_output: OnLine | None = None,
     on_error: OnLine | None = None,
     should_stop: ShouldStop | None = None,
+    inherited: Sequence[int] = (),
 ) -> Ended:
     """Run a program to its end; interrupt it once when ``should_stop`` says so.
+
+    ``inherited``: descriptors that it, and what it starts itself, keep open.
 
     It writes to files, not to pipes: it must be able to end in order after this process has died,
     and a write to a broken pipe would kill it. Raises OSError when it can't be started.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         streams = (_Stream(out, on_output), _Stream(err, on_error))
-        with _start(command, directory, environment, out, err) as process:
+        with _start(command, directory, environment, out, err, inherited) as process:
             try:
                 _wait(process, streams, should_stop)
             except BaseException:
@@ -63,10 +66,17 @@ def _start(
     environment: Mapping[str, str],
     out: IO[bytes],
     err: IO[bytes],
+    inherited: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     tied = [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid()), *command]
     return subprocess.Popen(
-        tied, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        tied,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        pass_fds=inherited,
     )
 
 

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from pulumi.automation import CommandResult, PulumiCommand
-from pulumi.automation.errors import CommandError, create_command_error
+from pulumi.automation.errors import (
+    CommandError,
+    ConcurrentUpdateError,
+    create_command_error,
+)
 
 from engine.child import run_child
 from engine.command import EmbeddedCommand, OnOutput
 from engine.errors import EngineError
+from engine.locks import LockOwner
 from engine.stopping import ShouldStop
+from engine.survivors import held
 
 MANUAL = "https://www.pulumi.com/docs/install/ tells other ways; the embedded engine needs nothing"
 
@@ -58,6 +66,16 @@ def install() -> Installed:
 
 _READING = (("stack", "select"), ("stack", "output"), ("stack", "history"))
 _UPDATES = ("up", "refresh", "destroy")
+_OWNER = re.compile(
+    r"^\s*(?P<path>\S+): created by (?P<user>.*)@(?P<host>[^@]+) "
+    r"\(pid (?P<pid>\d+)\) at (?P<since>\S+)$",
+    re.MULTILINE,
+)
+"""How the program tells whose lock a stack has (pkg/backend/diy/lock.go), on every backend."""
+
+
+class ProgramKilled(CommandError):
+    """A signal ended the program: what it began is recorded as pending, and its lock is left."""
 
 
 class AssistedCommand(PulumiCommand):
@@ -73,15 +91,18 @@ class AssistedCommand(PulumiCommand):
         super().__init__()
         self._reader = EmbeddedCommand()
         self._should_stop: ShouldStop | None = None
+        self._holding: Path | None = None
 
-    def stopping(self, should_stop: ShouldStop | None) -> Self:
-        """The same program for one update: interrupted (^C) as soon as ``should_stop`` says so.
+    def updating(self, should_stop: ShouldStop | None, holding: Path) -> Self:
+        """The same program for one stack: interrupted (^C) as soon as ``should_stop`` says so.
 
-        It then ends what runs, records it and begins nothing further. It must have begun its
-        update by then: before that, an interrupt would kill it, perhaps with the lock taken.
+        While it updates, it and its plugins hold the file ``holding`` (`engine.survivors`).
+
+        Interrupted, it ends what runs, records it and begins nothing further. It must have begun
+        its update by then: before that, an interrupt would kill it, perhaps with the lock taken.
         """
         command = copy.copy(self)
-        command._should_stop = should_stop
+        command._should_stop, command._holding = should_stop, holding
         return command
 
     def run(
@@ -92,7 +113,27 @@ class AssistedCommand(PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run one command line; raises what `PulumiCommand.run` raises."""
+        """Run one command line; raises what `PulumiCommand.run` raises, and `ProgramKilled`.
+
+        A lock of the stack whose process is dead is taken away, as on the embedded engine.
+        """
+        try:
+            return self._run(args, cwd, additional_env, on_output, on_error)
+        except ConcurrentUpdateError as error:
+            if "--stack" not in args or not left_by_the_dead(str(error)):
+                raise
+        stack = args[args.index("--stack") + 1]
+        self._run(["cancel", "--yes", "--stack", stack], cwd, additional_env, None, None)
+        return self._run(args, cwd, additional_env, on_output, on_error)
+
+    def _run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None,
+        on_error: OnOutput | None,
+    ) -> CommandResult:
         environment = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
         backend = environment.get("PULUMI_BACKEND_URL", "")
         if backend.startswith("file://") and tuple(args[:2]) in _READING:
@@ -102,16 +143,33 @@ class AssistedCommand(PulumiCommand):
                     for line in answer.stdout.splitlines():
                         on_output(line)
                 return answer
-        ended = run_child(
-            # Without it, a question to the user would hang for ever.
-            [self.command, "--non-interactive", *args],
-            directory=cwd,
-            environment=environment,
-            on_output=on_output,
-            on_error=on_error,
-            should_stop=self._should_stop if args[0] in _UPDATES else None,
-        )
+        updates = args[0] in _UPDATES and "--preview-only" not in args
+        with held(self._holding) if updates and self._holding else nullcontext() as descriptor:
+            ended = run_child(
+                # Without it, a question to the user would hang for ever.
+                [self.command, "--non-interactive", *args],
+                directory=cwd,
+                environment=environment,
+                on_output=on_output,
+                on_error=on_error,
+                should_stop=self._should_stop if args[0] in _UPDATES else None,
+                inherited=[] if descriptor is None else [descriptor],
+            )
         result = CommandResult(ended.stdout, ended.stderr, ended.code)
+        if result.code < 0:
+            raise ProgramKilled(result)
         if result.code:
             raise create_command_error(result)
         return result
+
+
+def left_by_the_dead(text: str) -> bool:
+    """Tell whether all locks that the program's refusal names are of dead processes of ours.
+
+    One of another machine counts as one of the living: it can't be looked into.
+    """
+    owners = [
+        LockOwner(Path(it["path"]), it["user"], it["host"], int(it["pid"]), it["since"])
+        for it in _OWNER.finditer(text)
+    ]
+    return bool(owners) and all(owner.is_dead() for owner in owners)

@@ -19,8 +19,9 @@ from pulumi.automation import errors as auto_errors
 from pulumi.automation import events as auto_events
 
 from engine.command import EmbeddedCommand
-from engine.official import AssistedCommand
+from engine.official import AssistedCommand, ProgramKilled
 from engine.stopping import STOPPED
+from engine.survivors import have_ended
 from stacks.backend import Backend, Deployment, EngineKind, StackOutputs
 from stacks.events import (
     Drift,
@@ -30,12 +31,26 @@ from stacks.events import (
     ResourceProgress,
     ignore_progress,
 )
-from stacks.failures import Failure, StackError, cancelled, classify, code_in
+from stacks.failures import (
+    ENGINE_KILLED,
+    LOCKED,
+    Failure,
+    StackError,
+    cancelled,
+    classify,
+    code_in,
+)
 from stacks.locking import held, refuse_held
 from stacks.stopping import NEVER, ShouldStop, Stop
 
 _PREVIEW = re.compile(r"preview-[0-9a-f]{32}")
 """Name of the stack that stands in while something not there yet is previewed."""
+
+
+_SURVIVORS_SECONDS = 10.0
+"""How long an update waits for what an earlier one has left running, before its caller does."""
+_SURVIVED = Failure(LOCKED, "what a killed update had begun still runs; this goes on when it ends")
+_KILLED = Failure(ENGINE_KILLED, "The engine's program was killed before it had ended.")
 
 
 class Program(Protocol):
@@ -182,6 +197,15 @@ class Stacks:
                 color="never",
                 remove=True,
             )
+        self._running(program).unlink(missing_ok=True)
+
+    def wait_for_survivors(self, program: Program) -> None:
+        """Wait until nothing runs any more that an update began which was killed, on this machine.
+
+        What looks at AWS before would not see what that makes a moment later. Raises `StackError`.
+        """
+        if not have_ended(self._running(program), _SURVIVORS_SECONDS):
+            raise StackError(program.stack_name, _SURVIVED)
 
     def exists(self, program: Program) -> bool:
         """Tell whether the backend has the program's stack."""
@@ -249,6 +273,8 @@ class Stacks:
         except auto_errors.CommandError as error:
             if stop.asked and not any(code_in(text) for _, text in log.errors):
                 raise StackError(program.stack_name, _cancelled(log)) from error
+            if isinstance(error, ProgramKilled):
+                raise StackError(program.stack_name, _KILLED) from error
             diagnostics = log.errors or [("", _last_words(error))]
             raise StackError(program.stack_name, classify(diagnostics)) from error
         except OSError as error:
@@ -273,9 +299,16 @@ class Stacks:
                 EmbeddedCommand(program=program, on_event=_raw_listener(log), should_stop=stop)
                 if embedded
                 # Before its first event the program may not have begun to listen for interrupts.
-                else self._official_command().stopping(lambda: log.begun and stop())
+                else self._official_command().updating(
+                    lambda: log.begun and stop(), self._running(program)
+                )
             ),
         )
+
+    def _running(self, program: Program) -> Path:
+        """Return the file that the stack's programs hold while they run."""
+        folder = self._work_directory(program.project_name)
+        return folder / f"{program.stack_name}.running"
 
     def _official_command(self) -> AssistedCommand:
         with self._setup:

@@ -54,7 +54,10 @@ _PLAIN_WORDS = {
 
 LOCKED = "StackLocked"
 """Code of a failure because another update holds the stack."""
-OUR_OWN = frozenset({STATE_NOT_WRITTEN, LOCKED})
+ENGINE_KILLED = "EngineKilled"
+"""Code of a failure because something killed the engine's program, the system for want of memory
+perhaps."""
+OUR_OWN = frozenset({STATE_NOT_WRITTEN, LOCKED, ENGINE_KILLED})
 """Codes of failures that may pass by themselves and that AWS has no part in."""
 CANCELLED = "Cancelled"
 """Code of an update that was ended early because the caller asked for it."""
@@ -70,7 +73,7 @@ class Failure:
     @property
     def transient(self) -> bool:
         """Tell whether the same may succeed later: AWS throttles, is out of order or can't be
-        reached, or the state's disk is full, or another update holds the stack.
+        reached, the state's disk is full, the stack is held, or the engine's program was killed.
         """
         return self.code in TRANSIENT or self.code in OUR_OWN
 

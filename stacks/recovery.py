@@ -78,6 +78,7 @@ def recover(
     work on the stack, as what it makes looks half-made.
     """
     program = ClientProgram(area)
+    stacks.wait_for_survivors(program)
     stacks.refuse_held(program)
     state = stacks.export(program)
     actions: list[str] = []

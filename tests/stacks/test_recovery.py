@@ -1,14 +1,20 @@
 """What an engine that died leaves behind is put right before the next up or destroy."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from engine.survivors import held
+from stacks import automation
 from stacks.areas import Areas
 from stacks.client import TAG_CLIENT, AreaInputs, ClientProgram
+from stacks.failures import LOCKED, StackError
 from stacks.recovery import recover
 from tests.stacks.conftest import BUCKET, NewArea
 
@@ -100,3 +106,41 @@ def test_a_user_whose_tag_was_taken_away_is_still_the_stacks(
     areas.close(area)
     with pytest.raises(ClientError, match="NoSuchEntity"):
         iam.get_user(UserName=area.slug)
+
+
+def survivor(areas: Areas, area: AreaInputs, seconds: float) -> subprocess.Popen[bytes]:
+    """Leave a process behind as a killed engine leaves its plugin."""
+    folder = areas.stacks.backend.work_directory / ClientProgram.project_name
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / f"{area.slug}.running") as descriptor:
+        command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+        return subprocess.Popen(command, pass_fds=[descriptor])
+
+
+def test_it_waits_for_what_a_killed_engine_left_running(
+    areas: Areas, new_area: NewArea, iam: Any
+) -> None:
+    """What that makes a moment later is seen: never two keys where one is due."""
+    area = new_area()
+    areas.open(area)
+    begun = time.monotonic()
+    with survivor(areas, area, 1.5) as process:
+        recover(areas.stacks, areas.access, area)
+        assert process.poll() == 0
+    assert time.monotonic() - begun > 1
+    assert len(key_ids(iam, area)) == 1
+
+
+def test_it_does_not_wait_for_ever(
+    areas: Areas, new_area: NewArea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is touched, and whoever asked tries again later."""
+    monkeypatch.setattr(automation, "_SURVIVORS_SECONDS", 0.2)
+    area = new_area()
+    with survivor(areas, area, 60) as process:
+        with pytest.raises(StackError) as caught:
+            areas.open(area)
+        process.kill()
+    assert caught.value.failure.code == LOCKED
+    assert caught.value.failure.transient
+    areas.open(area)
