@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from sqlmodel import select
 
 from models.access_keys import AccessKey
@@ -13,6 +14,7 @@ from models.database import transaction
 from models.operations import Operation, OperationKind
 from service.context import Services
 from service.http.app import create_app
+from service.http.quota import AdmissionControl
 from service.rotation.due import begin_due
 from stacks.clients import clients_for
 from tests.chaos.scenarios import Request, Scenario, request_for
@@ -38,9 +40,25 @@ def operation_of(services: Services, slug: str, kind: OperationKind) -> Operatio
         return found
 
 
+_kept: list[FastAPI] = []
+
+
+def application_over(services: Services) -> FastAPI:
+    """Return the real application over these services.
+
+    Made once for all processes that are forked after it: it is what takes longest in a short life.
+    What it holds of its services lies in its state.
+    """
+    if not _kept:
+        _kept.append(create_app(services))
+    _kept[0].state.services = services
+    _kept[0].state.admission = AdmissionControl.of(services)
+    return _kept[0]
+
+
 async def _send(services: Services, request: Request, headers: dict[str, str]) -> httpx.Response:
     """Ask the real application, past the network."""
-    application = httpx.ASGITransport(create_app(services))
+    application = httpx.ASGITransport(application_over(services))
     async with httpx.AsyncClient(transport=application, base_url="http://127.0.0.1") as caller:
         return await caller.request(
             request.method,

@@ -3,16 +3,25 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.hooks import KILL
 from tests.chaos.invariants import broken_everywhere
 from tests.chaos.points import Point
-from tests.chaos.run import Catalogue, Planned, Result, by_seed, carry_out, chains, explore
+from tests.chaos.run import (
+    MOST_FAULTS,
+    Catalogue,
+    Planned,
+    Result,
+    by_seed,
+    carry_out,
+    chains,
+    explore,
+    on_postgresql,
+)
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.world import World
 
@@ -57,9 +66,15 @@ class Tally:
         """Hits per point, and the sums."""
         width = max(len(str(point)) for point in self.points)
         lines = [f"{point!s:<{width}}  {self.hits[point]:>5}" for point in self.points]
+        return "\n".join([*lines, self.sums()])
+
+    def sums(self) -> str:
+        """The sums, and what failed."""
         faults = ", ".join(f"{count} {fault}" for fault, count in sorted(self.faults.items()))
-        lines.append(f"{self.runs} runs, {sum(self.hits.values())} faults: {faults or 'none'}")
-        lines.append(f"{len(self.never_hit)} points never hit, {len(self.failures)} failures")
+        lines = [
+            f"{self.runs} runs, {sum(self.hits.values())} faults: {faults or 'none'}",
+            f"{len(self.never_hit)} points never hit, {len(self.failures)} failures",
+        ]
         return "\n".join([*lines, *(f"FAILED {it}" for it in self.failures)])
 
     def document(self, seed: int) -> dict[str, Any]:
@@ -91,11 +106,6 @@ def tally_of(catalogues: Sequence[Catalogue]) -> Tally:
     return Tally([point for catalogue in catalogues for point in catalogue.points])
 
 
-def tally_of_kills(catalogue: Catalogue) -> Tally:
-    """An empty tally of the points that `every_point_once` kills at."""
-    return Tally(catalogue.distinct)
-
-
 def seeded(catalogues: Sequence[Catalogue], seed: int) -> Runner:
     """The run that a seed stands for."""
 
@@ -106,24 +116,36 @@ def seeded(catalogues: Sequence[Catalogue], seed: int) -> Runner:
     return run
 
 
+def of_seeds(world: World, catalogues: Sequence[Catalogue], seeds: range) -> Iterator[Runner]:
+    """The runs of those of the seeds that belong to the world; tells how far it has come."""
+    mine = [seed for seed in seeds if on_postgresql(seed) is (world.database_url is not None)]
+    for number, seed in enumerate(mine, start=1):
+        yield seeded(catalogues, seed)
+        if number % LOOK_EVERY == 0:
+            print(f"{world.folder.name}: {number} of {len(mine)} runs", flush=True)
+
+
 def killed(name: str, faults: Sequence[Planned]) -> Runner:
     """The run of a client of this name that meets these faults."""
-    return lambda world: carry_out(world, name, faults[0].point.kind, faults)
+    kind = faults[0].point.kind
+    slug = kind.replace(" ", "-")
+    return lambda world: carry_out(world, f"{slug}-{name}", kind, faults)
 
 
-def every_point_once(catalogue: Catalogue, tally: Tally, worlds: Sequence[World]) -> None:
-    """Kill at each point, several in one run, and alone where one was missed in company."""
-    slug = catalogue.scenario.name.replace(" ", "-")
-    runs = [killed(f"{slug}-{number}", it) for number, it in enumerate(chains(catalogue))]
+def hit_the_rest(worlds: Sequence[World], tally: Tally) -> None:
+    """Kill at each point that was never hit: several in one run, and alone where one was missed."""
+    for length in (MOST_FAULTS, 1):
+        runs = [
+            killed(f"rest-{length}-{number}", faults)
+            for number, faults in enumerate(chains(tally.never_hit, length))
+        ]
+        share(runs, worlds, tally)
+
+
+def share(runs: Sequence[Runner], worlds: Sequence[World], tally: Tally) -> None:
+    """Carry out the runs, each in one of the worlds."""
     count = len(worlds)
     campaign([(world, runs[place::count]) for place, world in enumerate(worlds)], tally)
-    hit_the_rest(worlds[0], tally)
-
-
-def hit_the_rest(world: World, tally: Tally) -> None:
-    """Kill at each point that was never hit, in a run of its own."""
-    for number, point in enumerate(tally.never_hit):
-        tally.add(carry_out(world, f"rest-{number}", point.kind, [Planned(point, KILL)]))
 
 
 def campaign(works: Sequence[Work], tally: Tally) -> None:

@@ -14,8 +14,10 @@ from models.operations import Operation, OperationKind
 from service.assembly import running
 from service.context import Services
 from service.local import local_settings
+from stacks.backend import EngineKind
 from tests.chaos.asking import ask, operation_of, spoil
 from tests.chaos.hooks import Trigger, Watch
+from tests.chaos.plugin import listen
 from tests.chaos.points import REQUEST, Point
 from tests.chaos.scenarios import SCENARIOS
 
@@ -42,6 +44,7 @@ class Spec:
     derived: dict[tuple[str, bytes], bytes] = field(default_factory=dict, repr=False)
     """The key of the stacks' secrets, whose derivation takes a third of a second a process."""
     part: str = WHOLE
+    engine: EngineKind = "embedded"
 
 
 def main(spec: Spec, pipe: Connection) -> None:
@@ -53,8 +56,11 @@ def main(spec: Spec, pipe: Connection) -> None:
     scenario = SCENARIOS[spec.scenario]
     watch = Watch(pipe, spec.trigger, scenario.denied)
     watch.install()
+    if spec.engine == "official":
+        listen(watch.at, scenario.denied)
     secrets._keys.update(spec.derived)
-    settings = local_settings(spec.folder).model_copy(update={"database_url": spec.database_url})
+    changes = {"database_url": spec.database_url, "engine": spec.engine}
+    settings = local_settings(spec.folder).model_copy(update=changes)
     with running(settings, spec.environment, worker=spec.part != API) as runtime:
         services = runtime.services
         for kind in scenario.actions:

@@ -1,7 +1,7 @@
 """Hooks in a child process: they see each point go by, and do there what the run asks for.
 
 Nothing of it is in the service's own code: plans, boto3's way out and the database session's
-commits are wrapped, in the child only.
+commits are wrapped, in the child only; on the official engine, boto3's in its AWS plugin as well.
 """
 
 import os
@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-import botocore.endpoint
-from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectionClosedError
 from sqlalchemy import event
 from sqlmodel import Session
 
 from models.operations import OperationKind
-from service.worker import plans
-from tests.chaos.points import AFTER, BEFORE, COMMIT, READING, REQUEST, STEP, Point
-from tests.faults.calls import parse, refusal
+from service.worker import beginning, plans
+from tests.chaos.calls import Calls
+from tests.chaos.points import AFTER, BEFORE, COMMIT, REQUEST, STEP, Point
 
 KILL, LOST, ASK = "kill", "lost", "ask"
+TRIES = 15
+"""After so many deaths of its worker an operation is given up here, and not after five."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,12 @@ class Watch:
         return due.fault == LOST
 
     def install(self) -> None:
-        """Wrap plans, calls and commits of this process."""
+        """Wrap plans, calls and commits of this process, and let it die often."""
+        taking_up: Any = beginning
+        taking_up.TRIES = TRIES
         for kind, plan in list(plans.PLANS.items()):
             self._wrap_plan(kind, plan)
-        way_out: Any = botocore.endpoint.Endpoint
-        send, watch = way_out._send, self
-
-        def watched(endpoint: Any, request: Any) -> Any:
-            return watch.call(request, lambda: send(endpoint, request))
-
-        way_out._send = watched
+        Calls(self.at, self.denied).install()
         event.listen(Session, "before_commit", lambda _: self.at(COMMIT, BEFORE))
         event.listen(Session, "after_commit", lambda _: self.at(COMMIT, AFTER))
 
@@ -100,35 +95,3 @@ class Watch:
             return result
 
         return step
-
-    def call(self, request: Any, send: Callable[[], Any]) -> Any:
-        """One request to AWS, with a point before it is sent and one after its answer."""
-        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-        body = _text(request.body).encode() if isinstance(request.body, (bytes, str)) else b""
-        target = "/" + request.url.split("/", 3)[3]
-        call = parse(request.method, target, headers, body)
-        if self.denied and call.action == self.denied:
-            return _denied(request.url, call.service)
-        self.at(call.action, BEFORE)
-        answer = send()
-        if not call.action.startswith(READING) and self.at(call.action, AFTER):
-            raise ConnectionClosedError(endpoint_url=request.url)
-        return answer
-
-
-class _Raw:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self) -> list[bytes]:
-        return [self._body]
-
-
-def _denied(url: str, service: str) -> AWSResponse:
-    answer = refusal(service, 403, "AccessDenied", "the run denies it")
-    headers: Any = dict(answer.headers)
-    return AWSResponse(url, answer.status, headers, _Raw(answer.body))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

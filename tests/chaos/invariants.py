@@ -5,8 +5,10 @@ Shares no code with the service's own reconciliation: each checks the other.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import psutil
 from botocore.exceptions import ClientError
 from sqlmodel import Session, col, select
 
@@ -25,7 +27,7 @@ from models.operations import (
 from models.records import Record
 from service.settings import LocalSettings
 from tests.chaos.scenarios import Scenario
-from tests.chaos.world import World
+from tests.chaos.world import PROGRAM, World
 
 BUCKET = LocalSettings.model_fields["bucket"].default
 _LIVE = (ClientState.open, ClientState.suspended)
@@ -151,9 +153,22 @@ def _gone(world: World, client: Client, due: Mapping[str, str]) -> Iterator[str]
         yield "a stack is left"
 
 
+def _engines_left(world: World) -> Iterator[str]:
+    """The official program, its plugins and its locks: none outlives its operation."""
+    for process in psutil.process_iter(["name", "cwd"]):
+        if process.info["name"] == PROGRAM and _is_below(process.info["cwd"], world.folder):
+            yield f"the official program is left running as {process.pid}"
+    locks = world.folder / "state" / ".pulumi" / "locks"
+    yield from (f"a lock is left: {path.name}" for path in locks.rglob("*.json"))
+
+
+def _is_below(path: str | None, folder: Path) -> bool:
+    return path is not None and Path(path).is_relative_to(folder.resolve())
+
+
 def broken_everywhere(world: World) -> list[str]:
     """What does not hold of the account as a whole."""
-    found: list[str] = []
+    found = [*_engines_left(world)]
     with transaction(world.database, write=False) as session:
         if not verify_chain(session).ok:
             found.append("the audit chain is broken")

@@ -5,18 +5,19 @@ A run is made by a seed, or by points that are to be hit.
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.hooks import ASK, KILL, LOST, Trigger
 from tests.chaos.invariants import broken
 from tests.chaos.points import AFTER, REQUEST, Point
 from tests.chaos.scenarios import SCENARIOS, Scenario
-from tests.chaos.world import World
+from tests.chaos.world import Outside, World
 
 FREEZE, RESTART, CUT, APART = "freeze", "restart", "cut", "kill the api"
-MOST_FAULTS = 4
-"""In one run: an operation is given up when its worker has died five times in it."""
+ENGINE_KILL = "kill the engine"
+MOST_FAULTS = 8
+"""In one run; fewer than `hooks.TRIES`."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,14 @@ class Planned:
         """What the process is told; it asks, where the fault comes from outside."""
         return Trigger(self.point, self.fault if self.fault in (KILL, LOST) else ASK, self.nth)
 
-    def outside(self, world: World) -> Callable[[], None]:
+    def outside(self, world: World) -> Outside:
         """What is done to the world while the process holds still."""
-        faults = {FREEZE: world.freeze, RESTART: world.restart, CUT: world.cut_database}
+        faults: dict[str, Outside] = {
+            FREEZE: lambda _: world.freeze(),
+            RESTART: lambda _: world.restart(),
+            CUT: lambda _: world.cut_database(),
+            ENGINE_KILL: world.kill_engine,
+        }
         return faults.get(self.fault, _nothing)
 
     def __str__(self) -> str:
@@ -64,11 +70,6 @@ class Catalogue:
 
     scenario: Scenario
     points: dict[Point, int]
-
-    @property
-    def distinct(self) -> list[Point]:
-        """The points at which a process that is killed leaves something else than before."""
-        return [point for point in self.points if not point.is_read]
 
 
 def explore(world: World, name: str) -> Catalogue:
@@ -112,21 +113,25 @@ def _fault_for(point: Point, chance: random.Random, *, several: bool) -> str:
     faults = [KILL] * 6 + [FREEZE, RESTART]
     if point.is_call and point.phase == AFTER:
         faults += [LOST] * 3
+    if point.is_in_engine:
+        faults += [ENGINE_KILL] * 8
     if several:
         faults += [CUT] * 3
         faults += [APART] * 2 if point.step != REQUEST else []
     return chance.choice(faults)
 
 
-def chains(catalogue: Catalogue, length: int = MOST_FAULTS) -> list[list[Planned]]:
-    """Kills at every point that leaves something else, several in one run, in their order.
+def chains(points: Sequence[Point], length: int = MOST_FAULTS) -> list[list[Planned]]:
+    """Kills at each point, up to so many in one run of their kind, in their order.
 
     Far apart, so that what goes by once only is not yet past when the work begins anew.
     """
-    points = catalogue.distinct
-    count = -(-len(points) // length)
-    runs = [points[offset::count] for offset in range(count)]
-    return [[Planned(point, KILL) for point in run] for run in runs]
+    runs: list[list[Planned]] = []
+    for kind in dict.fromkeys(point.kind for point in points):
+        mine = [Planned(point, KILL) for point in points if point.kind == kind]
+        count = -(-len(mine) // length)
+        runs += [mine[offset::count] for offset in range(count)]
+    return runs
 
 
 def carry_out(world: World, name: str, scenario: str, faults: Sequence[Planned]) -> Result:
@@ -151,5 +156,5 @@ def carry_out(world: World, name: str, scenario: str, faults: Sequence[Planned])
     return result
 
 
-def _nothing() -> None:
+def _nothing(_service: int) -> None:
     """Leave the world as it is."""

@@ -62,12 +62,6 @@ SCENARIOS = {it.name: it for it in _ALL if it.kind in PLANS}
 """Those of which the service has a plan, by name."""
 
 
-def with_plans_of_their_own() -> list[str]:
-    """Scenarios that between them go through each plan, well and badly, once."""
-    ways = {(id(PLANS[it.kind]), it.denied): it.name for it in reversed(SCENARIOS.values())}
-    return [name for name in SCENARIOS if name in ways.values()]
-
-
 @dataclass(frozen=True)
 class Request:
     """A request to the API."""

@@ -13,12 +13,13 @@ from typing import Any
 import botocore.loaders
 import httpx
 import pytest
+from sqlalchemy.orm import configure_mappers
 
 from engine.aws.clients import ANSWER_VARIABLE, Clients, Settings
 from service.assembly import running
-from service.http.app import create_app
 from service.local import prepare
 from tests.chaos import campaign, child
+from tests.chaos.asking import application_over
 from tests.postgres import running_server
 
 ALSO = (campaign, pytest, running_server)
@@ -49,7 +50,7 @@ def _keep_models() -> None:
 def _warm_service(folder: Path) -> None:
     settings = prepare(folder)
     with running(settings, _NOWHERE, worker=False) as runtime:
-        asyncio.run(_ask(create_app(runtime.services)))
+        asyncio.run(_ask(application_over(runtime.services)))
 
 
 async def _ask(application: Any) -> None:
@@ -66,6 +67,7 @@ def _warm_aws() -> None:
 
 _keep_models()
 _warm_aws()
+configure_mappers()
 with tempfile.TemporaryDirectory(prefix="handover-chaos-warm-") as _name:
     _warm_service(Path(_name) / "data")
 

@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from sqlalchemy import Engine
 
@@ -28,12 +29,18 @@ from models.database import create_engine_for, transaction, upgrade
 from service.accounts import create_actor, create_token, ensure_operator
 from service.assembly import build_areas, build_foundation
 from service.local import LOCAL_REGION, prepare
+from stacks.backend import EngineKind
 from tests.chaos.child import API, PATIENCE, WHOLE, WORKER, Spec, main
 from tests.chaos.hooks import Trigger
+from tests.chaos.plugin import official
 from tests.chaos.points import Point
 from tests.localaws import client_of
 
 AWAY_SECONDS = 0.5
+PROGRAM = "pulumi"
+"""The official program's name as a process."""
+Outside = Callable[[int], None]
+"""What is done to the world while the service's process, of this id, holds still."""
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.chaos.warm"])
 
@@ -53,9 +60,11 @@ class World:
 
     folder: Path
     aws: LocalAws
+    environment: dict[str, str] = field(repr=False)
     database: Engine
     token: str = field(repr=False)
     database_url: str | None = None
+    engine: EngineKind = "embedded"
     _returning: threading.Thread | None = None
 
     @cached_property
@@ -73,13 +82,13 @@ class World:
         scenario: str,
         slug: str,
         trigger: Trigger | None = None,
-        outside: Callable[[], None] = lambda: None,
+        outside: Outside = lambda _: None,
         *,
         part: str = WHOLE,
     ) -> Life:
         """Let a process of the service live until it has done its work or is killed.
 
-        ``outside`` is done to the world while the process holds still at its point.
+        ``outside`` is done to the world while the process, of this id, holds still at its point.
         """
         process, pipe = self._begin(scenario, slug, trigger, part)
         life = _lived(process, pipe, outside)
@@ -90,7 +99,7 @@ class World:
     def live_apart(self, scenario: str, slug: str, trigger: Trigger) -> Life:
         """Let a worker live beside an API of its own, which is killed at the worker's point."""
         api, pipe = self._begin(scenario, slug, None, API)
-        life = self.live(scenario, slug, trigger, api.kill, part=WORKER)
+        life = self.live(scenario, slug, trigger, lambda _: api.kill(), part=WORKER)
         api.kill()
         api.join()
         pipe.close()
@@ -101,7 +110,7 @@ class World:
     ) -> tuple[ForkServerProcess, Connection]:
         spec = Spec(
             self.folder,
-            self.aws.environment(),
+            self.environment,
             self.token,
             scenario,
             slug,
@@ -109,6 +118,7 @@ class World:
             self.database_url,
             dict(secrets_of_stacks._keys),
             part,
+            self.engine,
         )
         here, there = _forks.Pipe()
         process = _forks.Process(target=main, args=(spec, there))
@@ -132,6 +142,14 @@ class World:
         self._returning = threading.Timer(AWAY_SECONDS, come_back)
         self._returning.start()
 
+    def kill_engine(self, service: int) -> None:
+        """Kill the official program, a child of the service's process (SIGKILL)."""
+        children = psutil.Process(service).children(recursive=True)
+        programs = [child for child in children if child.name() == PROGRAM]
+        assert programs, "the official program is not there to be killed"
+        for program in programs:
+            program.kill()
+
     def cut_database(self) -> None:
         """End all sessions that the service has with PostgreSQL."""
         if self.database_url is None:
@@ -144,7 +162,7 @@ class World:
             )
 
 
-def _lived(process: ForkServerProcess, pipe: Connection, outside: Callable[[], None]) -> Life:
+def _lived(process: ForkServerProcess, pipe: Connection, outside: Outside) -> Life:
     seen: list[tuple[Point, int]] = []
     hit = False
     # A process that is killed closes its end.
@@ -155,7 +173,7 @@ def _lived(process: ForkServerProcess, pipe: Connection, outside: Callable[[], N
                 seen = content
                 break
             hit = True
-            outside()
+            outside(process.pid or 0)
             pipe.send("go")
     process.join(PATIENCE)
     if process.is_alive():
@@ -166,7 +184,9 @@ def _lived(process: ForkServerProcess, pipe: Connection, outside: Callable[[], N
 
 
 @contextmanager
-def world(folder: Path, database_url: str | None = None) -> Iterator[World]:
+def world(
+    folder: Path, database_url: str | None = None, engine: EngineKind = "embedded"
+) -> Iterator[World]:
     """Make a world with its foundation; all of its processes end with it."""
     settings = prepare(folder)
     if database_url is not None:
@@ -174,7 +194,10 @@ def world(folder: Path, database_url: str | None = None) -> Iterator[World]:
         upgrade(database_url)
     database = create_engine_for(settings.database)
     aws = LocalAws.start(folder / "aws", region=LOCAL_REGION)
-    made = World(folder, aws, database, _admin(database), database_url)
+    environment = aws.environment()
+    if engine == "official":
+        environment = official(folder, environment)
+    made = World(folder, aws, environment, database, _admin(database), database_url, engine)
     try:
         build_foundation(settings, build_areas(settings, aws.environment())).up()
         yield made
