@@ -88,10 +88,12 @@ class Watch:
 
     def _wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any) -> Any:
-            self.step = name
+            kind, self.step = self.kind, name
             self.at(STEP, BEFORE)
             result = function(*arguments)
-            self.at(STEP, AFTER)
+            # A last step ends its operation, and the next one may have been asked for already.
+            if self.kind == kind:
+                self.at(STEP, AFTER)
             return result
 
         return step

@@ -1,5 +1,6 @@
 """The whole of an area on the official program, with our provider as its AWS plugin."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.stacks.conftest import BUCKET, GROUP, NewArea
 
 pytestmark = pytest.mark.official
 
-PLUGIN = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "handover-resource-aws"
+PLUGIN = Path(sys.executable).with_name("handover-resource-aws")
 
 
 @pytest.fixture
