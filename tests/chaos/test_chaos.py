@@ -20,7 +20,7 @@ SEEDS = 30
 REPORT = Path(__file__).resolve().parents[2] / "bench" / "out" / "chaos-tests.json"
 """Hits per point, as a test that passes prints nothing."""
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
