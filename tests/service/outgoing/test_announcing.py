@@ -183,3 +183,27 @@ def test_announcing_waits_for_no_lock_in_a_circle(either: Services) -> None:
             for outcome in [pool.submit(warn), pool.submit(change)]:
                 outcome.result(timeout=20)
     assert len(events(either)) == 5
+
+
+def test_feed_and_audit_are_never_waited_for_in_a_circle(either: Services) -> None:
+    """One tells the feed first and the other the audit: both take them in the same order."""
+    with transaction(either.database) as session:
+        operator = ensure_operator(session)
+        slugs = [make_client(session, operator, f"C-{number}").slug for number in range(8)]
+
+    def tell(number: int) -> None:
+        with transaction(either.database) as session:
+            client = find_client(session, slugs[number], for_update=True)
+            assert client is not None
+            entry = AuditEntry(operator.id, "client.opened", "client", client.id)
+            acts = [
+                lambda: announce(session, EventType.operation_succeeded, client),
+                lambda: append_audit(session, entry),
+            ]
+            for act in acts if number % 2 else reversed(acts):
+                act()
+
+    with ThreadPoolExecutor(len(slugs)) as pool:
+        for _ in range(8):
+            list(pool.map(tell, range(len(slugs))))
+    assert len(events(either)) == 64
