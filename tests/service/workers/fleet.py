@@ -224,7 +224,11 @@ class Fleet:
 
     def settle(self, timeout: float = PATIENCE) -> None:
         """Wait until every operation has ended."""
-        self.until(lambda: all(o.state not in UNFINISHED for o in self.operations()), timeout)
+        self.until(lambda: not self.unfinished(), timeout)
+
+    def unfinished(self) -> list[Operation]:
+        """What has not ended yet."""
+        return [o for o in self.operations() if o.state in UNFINISHED]
 
     def running(self, worker: str) -> list[Operation]:
         """What a worker has begun and not ended."""

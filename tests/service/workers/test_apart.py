@@ -13,7 +13,7 @@ from typing import Any
 
 from models.clients import ClientState
 from models.database import transaction
-from models.operations import UNFINISHED
+from models.operations import UNFINISHED, Operation
 from models.workers import live_workers
 from tests.localaws import client_of
 from tests.service.workers.fleet import REASON, Fleet
@@ -77,18 +77,25 @@ def test_no_client_is_worked_on_twice_at_once(fleet: Fleet, unique: str, tmp_pat
     workers[0].signal(chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP]))
     for caller in callers:
         caller.join()
-    fleet.settle()
+    # Frozen in the middle of an update it holds its stack: what waits for that ends when it wakes.
+    fleet.until(lambda: all(waits_for_a_stack(o) for o in fleet.unfinished()))
     woken = time.monotonic()
     if workers[0].popen.poll() is None:
         # Frozen and woken: with work under way it ends itself, without it comes back.
         workers[0].signal(signal.SIGCONT)
         fleet.until(lambda: workers[0].popen.poll() is not None or alive(fleet, "one"))
+    fleet.settle()
     calls = [call for call in intervals(record) if call.get("end", 0.0) < woken]
     print(f"{len(calls)} calls on {CLIENTS} clients, answers {sorted(set(all_of(callers)))}")
     assert len(calls) > CLIENTS
     assert overlaps(calls) == []
     for slug in slugs:
         holds_together(fleet, slug)
+
+
+def waits_for_a_stack(operation: Operation) -> bool:
+    """Tell whether an operation stands still because another process holds its client's stack."""
+    return "is held by an update" in (operation.waiting_for or "")
 
 
 def alive(fleet: Fleet, name: str) -> bool:
