@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import socket
 import threading
 import uuid
@@ -20,6 +21,13 @@ from pathlib import Path
 
 from engine.errors import StackLockedError
 from engine.files import make_directory
+
+_OWNER = re.compile(
+    r"^\s*(?P<path>\S+): created by (?P<user>.*)@(?P<host>[^@]+) "
+    r"\(pid (?P<pid>\d+)\) at (?P<since>\S+)$",
+    re.MULTILINE,
+)
+"""How a refusal tells whose lock a stack has (pkg/backend/diy/lock.go), on every backend."""
 
 _held: set[Path] = set()
 _held_lock = threading.Lock()
@@ -99,6 +107,14 @@ def is_locked(directory: Path) -> bool:
 def refuse_living(directory: Path) -> None:
     """Raise StackLockedError when a living update holds the stack of these locks."""
     _refuse_living(_owners(directory, None))
+
+
+def owners_in(text: str) -> list[LockOwner]:
+    """Return the owners of locks whom a refusal names; both engines write it alike."""
+    return [
+        LockOwner(Path(it["path"]), it["user"], it["host"], int(it["pid"]), it["since"])
+        for it in _OWNER.finditer(text)
+    ]
 
 
 def _refuse_living(owners: list[LockOwner]) -> None:

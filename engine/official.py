@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from pulumi.automation.errors import (
 from engine.child import run_child
 from engine.command import EmbeddedCommand, OnOutput
 from engine.errors import EngineError
-from engine.locks import LockOwner
+from engine.locks import owners_in
 from engine.stopping import ShouldStop
 from engine.survivors import held
 
@@ -66,12 +65,6 @@ def install() -> Installed:
 
 _READING = (("stack", "select"), ("stack", "output"), ("stack", "history"))
 _UPDATES = ("up", "refresh", "destroy")
-_OWNER = re.compile(
-    r"^\s*(?P<path>\S+): created by (?P<user>.*)@(?P<host>[^@]+) "
-    r"\(pid (?P<pid>\d+)\) at (?P<since>\S+)$",
-    re.MULTILINE,
-)
-"""How the program tells whose lock a stack has (pkg/backend/diy/lock.go), on every backend."""
 
 
 class ProgramKilled(CommandError):
@@ -168,8 +161,5 @@ def left_by_the_dead(text: str) -> bool:
 
     One of another machine counts as one of the living: it can't be looked into.
     """
-    owners = [
-        LockOwner(Path(it["path"]), it["user"], it["host"], int(it["pid"]), it["since"])
-        for it in _OWNER.finditer(text)
-    ]
+    owners = owners_in(text)
     return bool(owners) and all(owner.is_dead() for owner in owners)

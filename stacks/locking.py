@@ -4,22 +4,19 @@ Nobody's lock is ever taken away here: whether the one who holds it still works 
 another machine, and two updates of one stack would make two keys.
 """
 
-import re
-
 from engine.backend import open_backend, parse_stack_name
 from engine.errors import EngineError, StackLockedError
-from engine.locks import refuse_living
+from engine.locks import owners_in, refuse_living
 from stacks.backend import Backend
 from stacks.failures import LOCKED, Failure, StackError
-
-_HOLDER = re.compile(r"created by (?P<who>\S+@\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
-"""How both engines name the owner of a lock (github.com/pulumi/pulumi, pkg/backend/diy/lock.go)."""
 
 
 def held(project: str, stack: str, text: str) -> Failure:
     """Return the failure of an update that an engine refused with this text about locks."""
-    found = _HOLDER.search(text)
-    holder = f"{found['who']} (process {found['pid']}) since {found['since']}" if found else ""
+    holder = " and ".join(
+        f"{owner.username}@{owner.hostname} (process {owner.pid}) since {owner.since}"
+        for owner in owners_in(text)
+    )
     command = f"handover engine run -- cancel --yes --stack organization/{project}/{stack}"
     return Failure(
         LOCKED,

@@ -25,26 +25,13 @@ from service.reconcile import survey
 from service.worker import opening
 from tests.postgres import PostgresServer, new_database
 from tests.service.house import House, house
+from tests.service.test_doors import aws as aws
+from tests.service.test_doors import disk as disk
 from tests.service.test_doors import keys_in_aws, operations
 from tests.small_disk import SmallDisk, small_disk
 
 STANDS = 2.0
 """Seconds that the work is watched while it stands still: several tries."""
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """An AWS of this module's own, which the survey may find to be empty."""
-    with LocalAws.start(tmp_path_factory.mktemp("aws")) as local:
-        yield local
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A disk of 8 MB."""
-    with small_disk(tmp_path / "disk", 8) as mounted:
-        yield mounted
-
 
 Hook = Callable[[Callable[[], Any]], None]
 
