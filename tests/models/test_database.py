@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -200,20 +199,21 @@ def test_a_frozen_process_does_not_hold_its_rows_for_ever(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction in which nothing happens is ended by the server, and its locks with it."""
-    defaults = {**database._POSTGRESQL_DEFAULTS}
-    shorter = defaults["options"].replace(f"{FROZEN_SECONDS}s", "1s")
-    monkeypatch.setattr(database, "_POSTGRESQL_DEFAULTS", defaults | {"options": shorter})
     upgrade(postgres_url)
-    engine = create_engine_for(postgres_url)
+    patient = create_engine_for(postgres_url)
+    defaults = {**database._POSTGRESQL_DEFAULTS}
+    shorter = defaults["options"].replace(f"{FROZEN_SECONDS}s", "2s")
+    monkeypatch.setattr(database, "_POSTGRESQL_DEFAULTS", defaults | {"options": shorter})
+    hasty = create_engine_for(postgres_url)
     lock = text("LOCK TABLE actors IN EXCLUSIVE MODE")
-    with Session(engine) as frozen:
+    with Session(hasty) as frozen:
         frozen.execute(lock)
-        time.sleep(1.5)
-        with transaction(engine) as other:
+        with transaction(patient) as other:
             other.execute(lock)
         with pytest.raises(DBAPIError, match="idle-in-transaction"):
             frozen.execute(lock)
-    engine.dispose()
+    hasty.dispose()
+    patient.dispose()
 
 
 def test_a_writer_of_a_row_keeps_nobody_from_referring_to_it(postgres_url: str) -> None:
