@@ -1,6 +1,6 @@
 """``python -m service`` is ``handover``."""
 
-from service.cli import main
+from service.start import main
 
 if __name__ == "__main__":
     main()
