@@ -46,6 +46,11 @@ class Watch:
         """Return the megabytes of each process at each mark, and the most it had."""
         return {name: {**marks, "peak": self._peaks[name]} for name, marks in self._marks.items()}
 
+    def grown(self, times: float) -> list[str]:
+        """Return the processes with more than so many times the memory at the end as half-way."""
+        marks = self._marks.items()
+        return [name for name, mark in marks if mark["end"] > times * mark["half"]]
+
     def _sample(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
             for name, process in self._processes.items():
