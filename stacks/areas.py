@@ -3,17 +3,18 @@
 Blocking calls, safe from many threads. Open, close and rollback share one teardown.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from engine.aws.clients import Clients
 from engine.provider import ProviderError
 from stacks.access import AreaAccess, KeyOff, Remaining, error_code, prove_key, told
 from stacks.automation import Stacks
 from stacks.client import AreaInputs, ClientProgram
-from stacks.clients import clients_for
+from stacks.clients import clients_for, hurried_clients_for
 from stacks.events import Drift, OnProgress, PlannedChange, ignore_progress
 from stacks.forgetting import forget_copies, forget_in_state
 from stacks.foundation import GROUP_POLICY
@@ -186,9 +187,12 @@ class Areas:
         return self._identity([])[0] is not None
 
     def readiness(self) -> AreasReadiness:
-        """Look at identity and foundation; never raises for what it reports."""
+        """Look at identity and foundation; never raises for what it reports.
+
+        Somebody waits for it, so that an AWS that is away is told within seconds.
+        """
         problems: list[str] = []
-        arn, account = self._identity(problems)
+        arn, account = self._identity(problems, hurried_clients_for)
         foundation = arn is not None and self._foundation(problems)
         return AreasReadiness(
             engine=self.stacks.engine,
@@ -200,9 +204,13 @@ class Areas:
             problems=tuple(problems),
         )
 
-    def _identity(self, problems: list[str]) -> tuple[str | None, str | None]:
+    def _identity(
+        self,
+        problems: list[str],
+        clients_of: Callable[[Mapping[str, str]], Clients] = clients_for,
+    ) -> tuple[str | None, str | None]:
         try:
-            identity: Any = clients_for(self.environment).sts.get_caller_identity()
+            identity: Any = clients_of(self.environment).sts.get_caller_identity()
         except ClientError as error:
             problems.append(f"AWS refuses the service's credentials: {error_code(error)}.")
         except BotoCoreError as error:
@@ -214,7 +222,7 @@ class Areas:
         return None, None
 
     def _foundation(self, problems: list[str]) -> bool:
-        clients = clients_for(self.environment)
+        clients = hurried_clients_for(self.environment)
         try:
             clients.s3().head_bucket(Bucket=self.bucket)
             clients.iam.get_group_policy(GroupName=self.group, PolicyName=GROUP_POLICY)

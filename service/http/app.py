@@ -37,8 +37,10 @@ from service.http import (
 )
 from service.http.guards import require_guards
 from service.http.middleware import BodyLimit, HeadAsGet, RequestContext
+from service.http.outlook import AwsOutlook
 from service.http.quota import AdmissionControl
 from service.http.routes import ROUTERS, routes
+from service.http.threads import Threads
 from service.version import version
 from service.webhooks.rates import TokenBuckets
 
@@ -90,7 +92,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.looks = CapacityLimiter(areas.PARALLEL_LOOKS)
     app.state.webhook_rates = TokenBuckets(settings.webhook_requests_per_minute)
     app.state.collect_tries = TokenBuckets(collect.TRIES_PER_MINUTE)
-    app.state.cuts = CapacityLimiter(suspension.PARALLEL_CUTS)
+    app.state.threads = Threads()
+    app.state.outlook = AwsOutlook(services.areas)
     for router in ROUTERS:
         app.include_router(router)
     require_guards(routes())

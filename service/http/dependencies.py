@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +18,7 @@ from models.base import utc_now
 from models.database import transaction
 from service import problems
 from service.context import Services
+from service.http.threads import threads_for_caller
 from service.problems import Problem
 from service.wishes import Requester
 
@@ -55,7 +57,9 @@ class Caller:
             )
 
 
-def services_of(request: Request) -> Services:
+# Coroutines, though they wait for nothing: FastAPI would run a function in a thread that may have
+# to be waited for.
+async def services_of(request: Request) -> Services:
     """Return the services that the application was created with."""
     services = request.app.state.services
     assert isinstance(services, Services)
@@ -65,7 +69,7 @@ def services_of(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 
-def authenticated(
+async def authenticated(
     request: Request,
     services: ServicesDep,
     needed: SecurityScopes,
@@ -74,7 +78,8 @@ def authenticated(
     """Return the caller, or raise 401 without saying what is wrong with the token (PB-16)."""
     if credentials is None:
         raise unauthenticated("No bearer token was sent.")
-    caller = caller_behind(request, services, credentials.credentials)
+    plain, limiter = credentials.credentials, threads_for_caller(request)
+    caller = await run_sync(caller_behind, request, services, plain, limiter=limiter)
     if caller is None:
         raise unauthenticated("The token is unknown, expired or revoked.", error="invalid_token")
     for scope in needed.scopes:

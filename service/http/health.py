@@ -3,6 +3,7 @@
 from html import escape
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials
@@ -15,10 +16,13 @@ from service.context import Services
 from service.http.dependencies import ServicesDep, bearer, caller_behind
 from service.http.documents import Alive, Check, Readiness
 from service.http.openapi import documented
+from service.http.outlook import AwsOutlook
 from service.http.pages import page, prose
+from service.http.threads import threads_of
 from service.machine import key_file_trouble, low_places
 from service.problems import Problem, ProblemType
 from service.queue import aws_away_since, depth
+from stacks.areas import AreasReadiness
 
 router = APIRouter(tags=["health"])
 
@@ -37,20 +41,22 @@ async def healthz() -> Alive:
     responses={503: {"model": Readiness, "description": "At least one check is red."}},
 )
 @router.get("/v1/readyz", summary="Ready", response_model=Readiness, include_in_schema=False)
-def readyz(
+async def readyz(
     request: Request,
     services: ServicesDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Response:
     """Check database, migrations, AWS identity, foundation, engine and worker; 503 when one is red.
 
-    The AWS identity itself is told only to callers with a valid token.
+    What AWS said is told for some seconds without asking again. The AWS identity itself is told
+    only to callers with a valid token.
     """
-    checks = _database_checks(services)
-    known = _is_known(request, services, credentials) if all(c.ok for c in checks) else False
-    checks += [_disk_check(services), _key_check(services)]
-    checks += _area_checks(services, known)
-    checks += _work_checks(services)
+    outlook = request.app.state.outlook
+    assert isinstance(outlook, AwsOutlook)
+    found = await outlook.look()
+    checks = await run_sync(
+        _checks, request, services, credentials, found, limiter=threads_of(request).probes
+    )
     ready = Readiness(ready=all(check.ok for check in checks), checks=checks)
     return JSONResponse(ready.model_dump(mode="json"), 200 if ready.ready else 503)
 
@@ -73,6 +79,19 @@ async def read_problem(name: str) -> HTMLResponse:
     if kind is None:
         raise Problem(problems.NOT_FOUND, "There is no such problem type.")
     return page(kind.title, _entry(kind))
+
+
+def _checks(
+    request: Request,
+    services: Services,
+    credentials: HTTPAuthorizationCredentials | None,
+    found: AreasReadiness | None,
+) -> list[Check]:
+    checks = _database_checks(services)
+    known = _is_known(request, services, credentials) if all(c.ok for c in checks) else False
+    checks += [_disk_check(services), _key_check(services)]
+    checks += _area_checks(services, found, known)
+    return checks + _work_checks(services)
 
 
 def _is_known(
@@ -102,25 +121,25 @@ def _database_checks(services: Services) -> list[Check]:
     ]
 
 
-def _area_checks(services: Services, known: bool) -> list[Check]:
-    found = services.areas.readiness()
+def _area_checks(services: Services, found: AreasReadiness | None, known: bool) -> list[Check]:
+    if found is None:
+        away = "AWS does not answer in time"
+        return [
+            Check(name="engine", ok=True, detail=services.areas.stacks.engine),
+            Check(name="aws_identity", ok=False, detail=away),
+            Check(name="foundation", ok=False, detail=f"not known: {away}"),
+        ]
     trouble = " ".join(found.problems) if known or services.settings.local else ""
     identity = found.identity_arn if known and found.identity_arn else f"answers in {found.region}"
+    refused, missing = "AWS refuses or cannot be reached", "not there; run `handover foundation up`"
+    there = found.identity_arn is not None
     return [
         Check(name="engine", ok=True, detail=f"{found.engine} {found.engine_version}"),
-        Check(
-            name="aws_identity",
-            ok=found.identity_arn is not None,
-            detail=identity
-            if found.identity_arn
-            else trouble or "AWS refuses or cannot be reached",
-        ),
+        Check(name="aws_identity", ok=there, detail=identity if there else trouble or refused),
         Check(
             name="foundation",
             ok=found.foundation,
-            detail="applied"
-            if found.foundation
-            else trouble or "not there; run `handover foundation up`",
+            detail="applied" if found.foundation else trouble or missing,
         ),
     ]
 

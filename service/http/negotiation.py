@@ -39,7 +39,7 @@ class Waiting:
         return {"Preference-Applied": f"wait={self.within(limit):.0f}"}
 
 
-def waiting(
+async def waiting(
     prefer: Annotated[
         list[str] | None,
         Header(description="`wait=N`: answer when the operation ends, at most N seconds later."),
@@ -55,7 +55,7 @@ def waiting(
     return Waiting(float(seconds) if known else None)
 
 
-def wants_pdf(
+async def wants_pdf(
     accept: Annotated[
         str | None,
         Header(description="`application/pdf` waits for the operation and answers the record."),
@@ -73,7 +73,7 @@ def wants_pdf(
     return best == PDF
 
 
-def idempotency_key(
+async def idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(

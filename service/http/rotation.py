@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
@@ -19,13 +19,14 @@ from service.http.openapi import FOLLOW_HEADERS, Responses, documented
 from service.http.parameters import OptionalReason, Slug
 from service.http.preconditions import client_for_change
 from service.http.starting import Once, start
+from service.http.threads import Urgent, threads_of
 from service.http.waiting import answer
 from service.problems import Problem
 from service.rotation.cutting import cut_retired
 from service.rotation.wishes import begin_rotate
 from stacks.failures import StackError
 
-router = APIRouter(prefix="/v1/clients", tags=["access"])
+router = APIRouter(prefix="/v1/clients", tags=["access"], route_class=Urgent)
 
 STARTED: Responses = {
     200: {"model": ClientDocument, "description": "Done in time: the client."},
@@ -80,6 +81,7 @@ class Rotation(BaseModel):
 async def rotate_key(
     slug: Slug,
     how: Annotated[Rotation, Query()],
+    request: Request,
     services: ServicesDep,
     caller: Writer,
     key: IdempotencyKeyDep,
@@ -110,9 +112,11 @@ async def rotate_key(
             reason=how.reason,
         )
 
-    started = await run_sync(start, services, once, begin)
+    threads = threads_of(request)
+    limiter = threads.wishes if how.now else None
+    started = await run_sync(start, services, once, begin, limiter=limiter)
     if how.now:
-        await run_sync(_cut, services, started.operation)
+        await run_sync(_cut, services, started.operation, limiter=threads.cuts)
     return await answer(
         services, started.operation, waiting, done_status=200, replayed=started.replayed
     )

@@ -1,6 +1,7 @@
 """`/v1/clients/{slug}/suspend`, `/resume` and `/v1/keys/{id}/suspend`: access cut and given back.
 
-They act in this process, by direct calls: they wait for no worker, queue, engine or stack lock.
+They act in this process, by direct calls and in threads of their own: they wait for no worker,
+queue, engine, stack lock or other request.
 Suspending needs `clients:close`, the right to end access; resuming gives access and needs
 `clients:write`, the right to open.
 """
@@ -8,7 +9,6 @@ Suspending needs `clients:close`, the right to end access; resuming gives access
 from collections.abc import Callable
 from typing import Annotated
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request
 from sqlmodel import Session, select
@@ -23,16 +23,14 @@ from service.http.documents import AccessDocument, HeldKeyDocument
 from service.http.openapi import documented
 from service.http.parameters import Reason, Slug
 from service.http.reading import client_within_reach, suspended_document
+from service.http.threads import Urgent, threads_of
 from service.intents import links_of
 from service.problems import Problem
 from service.suspension.switching import Confirmation, carry_out
 from service.suspension.wishes import resume, suspend
 from stacks.failures import StackError
 
-router = APIRouter(prefix="/v1", tags=["access"])
-
-PARALLEL_CUTS = 16
-"""Suspensions at once. Threads of their own, so that no other request can use them all up."""
+router = APIRouter(prefix="/v1", tags=["access"], route_class=Urgent)
 
 UNSTATED = "No reason was given"
 _CUTS = (problems.NOT_FOUND, problems.INSUFFICIENT_SCOPE, problems.INVALID_PARAMETER)
@@ -62,7 +60,7 @@ async def suspend_client(
     def choose(session: Session) -> Client:
         return client_within_reach(session, caller, slug, for_update=True)
 
-    return await _at_once(request, lambda: _suspend(services, caller, choose, reason))
+    return await _suspend(request, services, caller, choose, reason)
 
 
 @router.post(
@@ -82,7 +80,7 @@ async def suspend_key(
     def choose(session: Session) -> Client:
         return _holder(session, caller, access_key_id)
 
-    return await _at_once(request, lambda: _suspend(services, caller, choose, reason))
+    return await _suspend(request, services, caller, choose, reason)
 
 
 @router.post(
@@ -109,20 +107,24 @@ async def resume_client(
             resume(session, client, reason, caller.requester, services.today())
             return client.id
 
-    return await _at_once(request, lambda: _carried_out(services, wish()))
+    threads = threads_of(request)
+    client_id = await run_sync(wish, limiter=threads.wishes)
+    return await run_sync(_carried_out, services, client_id, limiter=threads.lifts)
 
 
-async def _at_once(request: Request, act: Callable[[], AccessDocument]) -> AccessDocument:
-    limiter = request.app.state.cuts
-    assert isinstance(limiter, CapacityLimiter)
-    return await run_sync(act, limiter=limiter)
+async def _suspend(
+    request: Request, services: Services, caller: Caller, choose: Choose, reason: str
+) -> AccessDocument:
+    threads = threads_of(request)
 
+    def wish() -> str:
+        with transaction(services.database) as session:
+            client = choose(session)
+            suspend(session, client, reason, caller.requester)
+            return client.id
 
-def _suspend(services: Services, caller: Caller, choose: Choose, reason: str) -> AccessDocument:
-    with transaction(services.database) as session:
-        client = choose(session)
-        suspend(session, client, reason, caller.requester)
-    return _carried_out(services, client.id)
+    client_id = await run_sync(wish, limiter=threads.wishes)
+    return await run_sync(_carried_out, services, client_id, limiter=threads.cuts)
 
 
 def _holder(session: Session, caller: Caller, access_key_id: str) -> Client:

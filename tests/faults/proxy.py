@@ -69,6 +69,11 @@ class FaultProxy:
         self.consistency = Consistency()
         self.calls.clear()
 
+    def break_silence(self) -> None:
+        """Reset the connections of those that wait for an answer, and behave from now on."""
+        self.calm()
+        self._silence.set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

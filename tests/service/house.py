@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 from sqlmodel import select
 
 from engine.localaws import LocalAws
@@ -138,11 +139,10 @@ def house(
 
 
 @contextmanager
-def served(services: Services) -> Iterator[str]:
+def served(services: Services, app: FastAPI | None = None) -> Iterator[str]:
     """Serve the application on a free port of loopback; yields its address."""
-    config = uvicorn.Config(
-        create_app(services), port=0, log_config=None, access_log=False, proxy_headers=False
-    )
+    app = app or create_app(services)
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, proxy_headers=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
