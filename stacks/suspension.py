@@ -71,6 +71,10 @@ class HeldAccess:
         """Tell whether nobody can use any key of the user."""
         return not self.exists or (self.denied and not any(key.active for key in self.keys))
 
+    def key_ids(self) -> set[str]:
+        """Return the ids of all keys."""
+        return {key.access_key_id for key in self.keys}
+
     def active_ids(self) -> set[str]:
         """Return the ids of the keys that AWS accepts."""
         return {key.access_key_id for key in self.keys if key.active}
@@ -99,25 +103,22 @@ class AccessSwitch:
         with told(target.slug):
             return self._look(target)
 
-    def cut(self, target: Target, wished: Wished = _always) -> HeldAccess:
+    def cut(self, target: Target, wished: Wished = _always, *, anew: bool = True) -> HeldAccess:
         """Deny the user everything, make its keys inactive, and return what AWS confirms.
 
         A user that is gone has no access, which is success. Once ``wished`` says no, what AWS
-        holds by then is returned.
+        holds by then is returned. Without ``anew`` AWS is told nothing when it says that it holds
+        the cut: for looking after one that was confirmed long ago.
         """
 
         def apply(held: HeldAccess) -> None:
-            if not held.denied:
-                self._deny(target.user_name)
+            self._deny(target.user_name)
             # A key that was made just now may not be listed yet.
-            listed = {key.access_key_id for key in held.keys}
-            for key_id in held.active_ids() | (set(target.known_key_ids) - listed):
+            for key_id in held.key_ids() | set(target.known_key_ids):
                 self._switch(target.user_name, key_id, active=False)
 
         with told(target.slug):
-            if not self._found(target).exists:
-                return HeldAccess(target.user_name, exists=False)
-            return self._until(target, apply, lambda held: held.cut, wished)
+            return self._until(target, apply, lambda held: held.cut, wished, anew=anew)
 
     def lift(
         self, target: Target, key_ids: Collection[str], wished: Wished = _always
@@ -128,35 +129,27 @@ class AccessSwitch:
         ``wished`` as for `cut`.
         """
 
-        def due(held: HeldAccess) -> set[str]:
-            return set(key_ids) & {key.access_key_id for key in held.keys} - held.active_ids()
-
-        def apply(held: HeldAccess) -> None:
-            for key_id in due(held):
+        def apply(_: HeldAccess) -> None:
+            for key_id in key_ids:
                 self._switch(target.user_name, key_id, active=True)
-            if held.denied:
-                self._allow(target.user_name)
+            self._allow(target.user_name)
+
+        def reached(held: HeldAccess) -> bool:
+            return not held.denied and not set(key_ids) & held.key_ids() - held.active_ids()
 
         with told(target.slug):
-            return self._until(
-                target, apply, lambda held: not held.denied and not due(held), wished
-            )
+            return self._until(target, apply, reached, wished)
 
     def keys_off(self, target: Target, key_ids: Collection[str]) -> HeldAccess:
         """Make these keys inactive and leave all others as they are; return what AWS confirms."""
 
-        def apply(held: HeldAccess) -> None:
-            off = {key.access_key_id for key in held.keys if not key.active}
-            for key_id in set(key_ids) - off:
+        def apply(_: HeldAccess) -> None:
+            for key_id in key_ids:
                 self._switch(target.user_name, key_id, active=False)
 
         with told(target.slug):
-            held = self._look(target)
-            if held.exists:
-                # Also what is not listed, for AWS may not tell yet of a key that it has.
-                apply(held)
             return self._until(
-                target, apply, lambda found: not found.active_ids() & set(key_ids), _always
+                target, apply, lambda held: not held.active_ids() & set(key_ids), _always
             )
 
     def denied(self, target: Target) -> bool:
@@ -221,16 +214,23 @@ class AccessSwitch:
         apply: Callable[[HeldAccess], None],
         reached: Callable[[HeldAccess], bool],
         wished: Wished,
+        *,
+        anew: bool = True,
     ) -> HeldAccess:
         """Apply and look, until AWS shows what is to be, or it is not wished any more.
 
-        Applied again each time: the opposite wish, carried out elsewhere, may have come between.
+        Applied before AWS is believed: for some seconds it may tell of what was before the
+        opposite wish. And applied again each time: that may be carried out elsewhere meanwhile.
         """
-        deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, 0.0
-        while True:
+        deadline, pause = time.monotonic() + CONFIRMATION_SECONDS, _FIRST_PAUSE
+        held = self._found(target)
+        if not anew and reached(held):
+            return held
+        while held.exists and wished():
+            apply(held)
             held = self._look(target)
-            if not held.exists or reached(held) or not wished():
-                return held
+            if not held.exists or reached(held):
+                break
             if time.monotonic() > deadline:
                 sentence = (
                     f"AWS took the calls for {target.user_name} and does not show their effect "
@@ -238,8 +238,8 @@ class AccessSwitch:
                 )
                 raise StackError(target.slug, Failure(UNCONFIRMED, sentence))
             time.sleep(pause)
-            apply(held)
-            pause = min(pause * 2 + _FIRST_PAUSE, _LONGEST_PAUSE)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return held
 
     def _owner(self, user_name: str) -> str | None:
         """Return the client id in the user's tag, "" for a user without it, None for no user."""

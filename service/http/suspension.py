@@ -142,7 +142,7 @@ def _holder(session: Session, caller: Caller, access_key_id: str) -> Client:
 
 def _carried_out(services: Services, client_id: str) -> AccessDocument:
     try:
-        return _document(carry_out(services, client_id))
+        return _document(carry_out(services, client_id, anew=True))
     except StackError as error:
         raise unconfirmed(services, client_id, error) from error
 

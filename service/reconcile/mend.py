@@ -135,7 +135,7 @@ class _Mender:
     def _cut(self, found: Finding, client: Client | None) -> str:
         assert client is not None  # the survey tells it of clients only
         if client.suspended_at is not None:
-            carry_out(self._services, client.id)
+            carry_out(self._services, client.id, anew=True)
         else:
             with transaction(self._services.database, write=False) as session:
                 target = target_of(client, keys_of(session, client))

@@ -38,17 +38,20 @@ class Confirmation:
     at: datetime = field(default_factory=utc_now)
 
 
-def carry_out(services: Services, client_id: str) -> Confirmation:
+def carry_out(services: Services, client_id: str, *, anew: bool = False) -> Confirmation:
     """Make AWS what is wished of the client's access, and return what AWS confirms.
 
-    A wish that changed meanwhile is carried out too: the last one wins, whoever was slower.
+    A wish that changed meanwhile is carried out too: the last one wins, whoever was slower. A cut
+    that was confirmed before is only looked after, unless it is to be made ``anew``: where
+    something may just have undone it, AWS's own word may be too old to tell.
     Raises `StackError` when AWS refuses, is away, or does not confirm in time: the wish stays,
     and the timekeeper tries on.
     """
     client, keys = _read(services, client_id)
     target, switch = target_of(client, keys), services.areas.switch
     if client.suspended_at is not None:
-        held = switch.cut(target, lambda: _is_suspended(services, client_id))
+        anew = anew or client.cut_at is None
+        held = switch.cut(target, lambda: _is_suspended(services, client_id), anew=anew)
         noted = _note_cut(services, client_id, held)
         outdated = noted.suspended_at is None
     elif client.cut_at is not None:
@@ -61,7 +64,7 @@ def carry_out(services: Services, client_id: str) -> Confirmation:
         # Of a client that is closed nothing is left to be wished, and no key may work.
         closed = client.state is ClientState.closed
         return Confirmation(client, switch.cut(target) if closed else switch.look(target))
-    return carry_out(services, client_id) if outdated else Confirmation(noted, held)
+    return carry_out(services, client_id, anew=True) if outdated else Confirmation(noted, held)
 
 
 def enforce(services: Services, client_id: str, *, look: bool = False) -> bool:
@@ -78,7 +81,7 @@ def enforce(services: Services, client_id: str, *, look: bool = False) -> bool:
         _adopt(services, client_id)
     elif client.suspended_at is None:
         return False
-    carry_out(services, client_id)
+    carry_out(services, client_id, anew=True)
     return True
 
 

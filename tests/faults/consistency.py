@@ -1,4 +1,5 @@
-"""IAM as AWS has it: what was just made is not known yet, what was just deleted is still there.
+"""IAM as AWS has it: what was just made is not known yet, what was just deleted is still there, and
+what was just changed is told as it was.
 
 Kept apart from the local AWS, which knows at once: this looks at each call that went through and
 bends the answers of those that follow.
@@ -14,6 +15,7 @@ from tests.faults.calls import Answer, Call, refusal
 _KEY = re.compile(rb"<AccessKeyId>([^<]+)</AccessKeyId>")
 _MEMBER = re.compile(rb"<member>(?:(?!</member>).)*</member>", re.DOTALL)
 _LIST_END = b"</AccessKeyMetadata>"
+_LAGGING = ("GetUserPolicy", "ListUserPolicies", "ListAccessKeys")
 
 
 @dataclass
@@ -26,14 +28,23 @@ class _Key:
 
 @dataclass
 class Consistency:
-    """How long, in seconds, the new is unknown and the deleted still there."""
+    """How long, in seconds, the new is unknown and the deleted still there; `fall_behind` lets what
+    is told of policies, keys and their status lag as well.
+    """
 
     unknown: float = 0.0
     lingering: float = 0.0
     _users: dict[str, float] = field(default_factory=dict)
     _ghosts: dict[str, tuple[float, bytes]] = field(default_factory=dict)
     _keys: dict[str, _Key] = field(default_factory=dict)
+    _told: dict[tuple[str, ...], Answer] = field(default_factory=dict)
+    _behind_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fall_behind(self, seconds: float) -> None:
+        """Tell once more, for so long, what was told last of each user's policies and keys."""
+        with self._lock:
+            self._behind_until = time.monotonic() + seconds
 
     def before(self, call: Call) -> Answer | None:
         """The answer that AWS gives while its parts do not agree; None to ask it."""
@@ -44,10 +55,19 @@ class Consistency:
                 return refusal(call.service, 403, code)
             if call.service != "iam" or not call.user:
                 return None
+            if now < self._behind_until and _told_of(call) in self._told:
+                return self._told[_told_of(call)]
             return self._about_user(call, now)
 
     def after(self, call: Call, answer: Answer) -> Answer:
         """The answer as it looks from where not all is known yet."""
+        found = self._known(call, answer)
+        if call.service == "iam" and call.action in _LAGGING:
+            with self._lock:
+                self._told[_told_of(call)] = found
+        return found
+
+    def _known(self, call: Call, answer: Answer) -> Answer:
         if call.service != "iam" or not answer.ok:
             return answer
         now = time.monotonic()
@@ -116,6 +136,10 @@ class Consistency:
             elif key.deleted_until is not None and now < key.deleted_until:
                 body = body.replace(_LIST_END, key.member + _LIST_END)
         return Answer(answer.status, answer.headers, body)
+
+
+def _told_of(call: Call) -> tuple[str, ...]:
+    return call.action, call.user, call.arguments.get("PolicyName", "")
 
 
 def _without(body: bytes, key_id: bytes) -> bytes:

@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from engine.localaws import LocalAws
 from stacks import clients
 from stacks.areas import Areas, IssuedKey
 from stacks.client import AreaInputs
@@ -21,10 +22,14 @@ from stacks.policies import (
     suspension_denial,
 )
 from stacks.suspension import AccessSwitch, Target
+from tests.faults.consistency import Consistency
+from tests.faults.proxy import FaultProxy
 from tests.localaws import ClientFactory
 from tests.stacks.conftest import BUCKET, NewArea
 
 Opened = tuple[AreaInputs, IssuedKey, Target]
+Lagging = tuple[AccessSwitch, Consistency]
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -197,6 +202,66 @@ def test_a_suspended_area_can_be_made_and_closed(areas: Areas, opened: Opened, i
     assert areas.switch.look(target).denied
     areas.close(area)
     assert answer_to(lambda: iam.get_user(UserName=area.slug)) == "NoSuchEntity"
+
+
+@pytest.fixture
+def lagging(local_aws: LocalAws) -> Iterator[Lagging]:
+    """A switch that asks another part of IAM than the others, and how that part lags."""
+    with FaultProxy(local_aws) as proxy:
+        yield AccessSwitch(proxy.environment()), proxy.consistency
+
+
+@pytest.mark.parametrize("what", ["all", "the key"])
+def test_what_aws_told_before_access_was_given_back_is_not_believed(
+    what: str, lagging: Lagging, areas: Areas, opened: Opened
+) -> None:
+    """RX-22: cut, given back elsewhere, and cut again while this part still tells of the cut."""
+    switch, consistency = lagging
+    _, key, target = opened
+    switch.cut(target)
+    consistency.fall_behind(PATIENCE)
+    areas.switch.lift(target, [key.access_key_id])
+    if what == "all":
+        switch.cut(target)
+        assert areas.switch.look(target).cut
+    else:
+        switch.keys_off(target, [key.access_key_id])
+        assert areas.switch.look(target).active_ids() == set()
+
+
+def test_what_aws_told_before_a_cut_does_not_keep_it(
+    lagging: Lagging, areas: Areas, opened: Opened
+) -> None:
+    """Given back means that AWS was told so, however old its word is."""
+    switch, consistency = lagging
+    _, key, target = opened
+    switch.look(target)
+    consistency.fall_behind(PATIENCE)
+    areas.switch.cut(target)
+    switch.lift(target, [key.access_key_id])
+    held = areas.switch.look(target)
+    assert (held.denied, held.active_ids()) == (False, {key.access_key_id})
+
+
+def test_a_cut_is_confirmed_when_aws_tells_of_it(lagging: Lagging, opened: Opened) -> None:
+    """Of policies and keys it may tell for seconds as they were."""
+    switch, consistency = lagging
+    before = switch.look(opened[2])
+    consistency.fall_behind(1.5)
+    assert switch.look(opened[2]) == before
+    assert switch.cut(opened[2]).cut
+
+
+def test_a_cut_that_holds_is_looked_after_without_changing_anything(
+    local_aws: LocalAws, opened: Opened
+) -> None:
+    """Looking after each suspension now and then must not fill CloudTrail with changes."""
+    with FaultProxy(local_aws) as proxy:
+        switch = AccessSwitch(proxy.environment())
+        switch.cut(opened[2])
+        proxy.calls.clear()
+        assert switch.cut(opened[2], anew=False).cut
+        assert not {"PutUserPolicy", "UpdateAccessKey"} & set(proxy.calls)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

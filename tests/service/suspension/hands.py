@@ -3,8 +3,10 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import httpx
 from botocore.exceptions import ClientError
 from sqlmodel import select
 from typing_extensions import override
@@ -14,6 +16,7 @@ from models.audit import AuditEvent, verify_chain
 from models.clients import Client
 from models.database import transaction
 from models.operations import Operation
+from service.assembly import build_areas
 from service.context import Services
 from service.worker.beginning import begin
 from service.worker.circuit import Circuit
@@ -23,9 +26,12 @@ from service.worker.plans import PLANS, Plan
 from service.worker.work import FailureReference, Ticket, Work
 from stacks.clients import acting_with_key
 from stacks.events import OnProgress, ResourceProgress
-from tests.service.house import House
+from tests.faults.proxy import FaultProxy
+from tests.service.house import House, served
+from tests.service.http.conftest import caller, mint
 
 Action = Callable[[], Any]
+HTTP_PATIENCE = 60.0
 
 
 def new_name() -> str:
@@ -100,6 +106,16 @@ def hands_of(house: House) -> Iterator[Hands]:
         yield hands
     finally:
         hands.journal.close()
+
+
+@contextmanager
+def misled(house: House, proxy: FaultProxy) -> Iterator[httpx.Client]:
+    """A caller of a service that sees the house's AWS through the proxy."""
+    areas = build_areas(house.services.settings, proxy.environment())
+    services = replace(house.services, areas=areas)
+    with served(services) as address, caller(address, mint(services, "admin")) as api:
+        api.timeout = HTTP_PATIENCE
+        yield api
 
 
 def plan_of(kind: Any) -> Plan:

@@ -4,12 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import httpx
 import pytest
 
-from service.assembly import build_areas
 from service.context import Services
 from service.http.app import create_app
 from service.http.threads import PARALLEL_CUTS
@@ -17,7 +15,7 @@ from tests.faults.faults import Silent
 from tests.faults.proxy import FaultProxy
 from tests.service.house import House, served
 from tests.service.http.conftest import caller, mint
-from tests.service.suspension.hands import Hands, held_keys, works
+from tests.service.suspension.hands import Hands, held_keys, misled, works
 
 SHARED_THREADS = 40
 """How many threads all requests share that name none of their own; anyio's default."""
@@ -82,16 +80,6 @@ def without_threads(services: Services) -> Iterator[httpx.Client]:
                 yield api
             finally:
                 hold.let_go()
-
-
-@contextmanager
-def misled(house: House, proxy: FaultProxy) -> Iterator[httpx.Client]:
-    """A caller of a service that sees the house's AWS through the proxy."""
-    areas = build_areas(house.services.settings, proxy.environment())
-    services = replace(house.services, areas=areas)
-    with served(services) as address, caller(address, mint(services, "admin")) as api:
-        api.timeout = PATIENCE
-        yield api
 
 
 def test_access_is_switched_while_others_hold_all_shared_threads(

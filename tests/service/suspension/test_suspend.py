@@ -239,7 +239,7 @@ def test_the_last_wish_wins_whoever_was_slower(idle: House, slug: str) -> None:
     switch = services.areas.switch
 
     class Slow(type(switch)):  # type: ignore[misc]  # the class of a real part
-        def cut(self, target: Any, *_: Any) -> Any:
+        def cut(self, target: Any, *_: Any, **__: Any) -> Any:
             """Resume in between: the wish was read, and AWS is not told yet."""
             services.areas.switch = switch
             idle.api.post(f"/v1/clients/{slug}/resume", params=LEAK)
