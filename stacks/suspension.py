@@ -5,20 +5,16 @@ an explicit denial on the user, which reaches keys that are made a moment later 
 inactive, which outlasts a change of policies.
 """
 
-import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
 from stacks.access import error_code, is_gone, told
-from stacks.client import TAG_CLIENT
 from stacks.clients import hurried_clients_for
 from stacks.failures import Failure, StackError
-from stacks.policies import SUSPENSION_POLICY, compact, suspension_denial
+from stacks.user_calls import HeldKey, UserCalls
 
 CONFIRMATION_SECONDS = 10.0
 """How long AWS may take until it tells what it was told: IAM is eventually consistent."""
@@ -29,9 +25,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _UNKNOWN_KEY = ("AccessDenied", "InvalidClientTokenId", "ValidationError")
 """What AWS answers, besides NoSuchEntity, about a key that is none of this account's."""
 
-
 Wished = Callable[[], bool]
 """Says whether what is being carried out is still wished."""
+Wanted = Callable[[], Collection[str] | None]
+"""Says which keys are wished on by now, as ids; None when access is not to be given back."""
 _always: Wished = lambda: True  # noqa: E731 - a default, not a function to be called by name
 
 
@@ -43,14 +40,6 @@ class Target:
     slug: str
     user_name: str
     known_key_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class HeldKey:
-    """A key as AWS holds it; `active`: AWS accepts it."""
-
-    access_key_id: str
-    active: bool
 
 
 @dataclass(frozen=True)
@@ -80,20 +69,12 @@ class HeldAccess:
         return {key.access_key_id for key in self.keys if key.active}
 
 
-class AccessSwitch:
+class AccessSwitch(UserCalls):
     """Cuts the access of one user at a time, and gives it back; safe from many threads.
 
     ``environment`` holds the AWS settings. Every method raises `StackError` when AWS refuses or
     is away; each may be repeated, and carries on where the one before broke off.
     """
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    # Looked up at each use, as in `stacks.access`: a service that can't reach AWS has to start.
-    @property
-    def _iam(self) -> Any:
-        return hurried_clients_for(self._environment).iam
 
     def look(self, target: Target) -> HeldAccess:
         """Return the access that the target's user has.
@@ -120,22 +101,28 @@ class AccessSwitch:
         with told(target.slug):
             return self._until(target, apply, lambda held: held.cut, wished, anew=anew)
 
-    def lift(
-        self, target: Target, key_ids: Collection[str], wished: Wished = _always
-    ) -> HeldAccess:
-        """Switch the keys of these ids on and take the denial away; return what AWS confirms.
+    def lift(self, target: Target, wanted: Wanted) -> HeldAccess:
+        """Switch the wanted keys on and take the denial away; return what AWS confirms.
 
-        Every other key stays as it is: the cut has made it inactive. The denial goes last.
-        ``wished`` as for `cut`.
+        ``wanted`` is asked each time, so that a key that was turned off for good meanwhile is not
+        switched on again. Every other key stays as it is: the cut has made it inactive. The denial
+        goes last.
         """
+        on: set[str] = set()
+
+        def wished() -> bool:
+            found = wanted()
+            on.clear()
+            on.update(found or ())
+            return found is not None
 
         def apply(_: HeldAccess) -> None:
-            for key_id in key_ids:
+            for key_id in on:
                 self._switch(target.user_name, key_id, active=True)
             self._allow(target.user_name)
 
         def reached(held: HeldAccess) -> bool:
-            return not held.denied and not set(key_ids) & held.key_ids() - held.active_ids()
+            return not held.denied and not on & held.key_ids() - held.active_ids()
 
         with told(target.slug):
             return self._until(target, apply, reached, wished)
@@ -240,61 +227,3 @@ class AccessSwitch:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return held
-
-    def _owner(self, user_name: str) -> str | None:
-        """Return the client id in the user's tag, "" for a user without it, None for no user."""
-        try:
-            user = self._iam.get_user(UserName=user_name)["User"]
-            tags = user.get("Tags") or self._iam.list_user_tags(UserName=user_name)["Tags"]
-        except ClientError as error:
-            if is_gone(error):
-                return None
-            raise
-        return next((str(tag["Value"]) for tag in tags if tag["Key"] == TAG_CLIENT), "")
-
-    def _keys(self, user_name: str) -> list[HeldKey]:
-        try:
-            pages = self._iam.get_paginator("list_access_keys").paginate(UserName=user_name)
-            return [
-                HeldKey(key["AccessKeyId"], key["Status"] == "Active")
-                for page in pages
-                for key in page["AccessKeyMetadata"]
-            ]
-        except ClientError as error:
-            if is_gone(error):
-                return []
-            raise
-
-    def _denied(self, user_name: str) -> bool:
-        """Tell whether our denial is there, whole: one that was edited by hand denies nothing."""
-        try:
-            found = self._iam.get_user_policy(UserName=user_name, PolicyName=SUSPENSION_POLICY)
-        except ClientError as error:
-            if is_gone(error):
-                return False
-            raise
-        document = found["PolicyDocument"]
-        held = json.loads(unquote(document)) if isinstance(document, str) else document
-        return bool(held == suspension_denial())
-
-    def _deny(self, user_name: str) -> None:
-        self._iam.put_user_policy(
-            UserName=user_name,
-            PolicyName=SUSPENSION_POLICY,
-            PolicyDocument=compact(suspension_denial()),
-        )
-
-    def _allow(self, user_name: str) -> None:
-        try:
-            self._iam.delete_user_policy(UserName=user_name, PolicyName=SUSPENSION_POLICY)
-        except ClientError as error:
-            if not is_gone(error):
-                raise
-
-    def _switch(self, user_name: str, key_id: str, *, active: bool) -> None:
-        status = "Active" if active else "Inactive"
-        try:
-            self._iam.update_access_key(UserName=user_name, AccessKeyId=key_id, Status=status)
-        except ClientError as error:
-            if not is_gone(error):
-                raise

@@ -8,6 +8,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
+from models.clients import find_client
+from models.database import transaction
 from models.names import slug_key
 from models.operations import Operation
 from service import problems
@@ -22,8 +24,8 @@ from service.http.starting import Once, start
 from service.http.threads import Urgent, threads_of
 from service.http.waiting import answer
 from service.problems import Problem
-from service.rotation.cutting import cut_retired
 from service.rotation.wishes import begin_rotate
+from service.suspension.switching import cut_retired
 from stacks.failures import StackError
 
 router = APIRouter(prefix="/v1/clients", tags=["access"], route_class=Urgent)
@@ -123,8 +125,11 @@ async def rotate_key(
 
 
 def _cut(services: Services, operation: OperationDocument) -> None:
+    with transaction(services.database, write=False) as session:
+        client = find_client(session, operation.client)
+    assert client is not None  # rows of clients are never deleted
     try:
-        cut_retired(services, operation.client)
+        cut_retired(services, client.id)
     except StackError as error:
         raise Problem(
             problems.ACCESS_UNCONFIRMED,

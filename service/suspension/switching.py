@@ -55,9 +55,10 @@ def carry_out(services: Services, client_id: str, *, anew: bool = False) -> Conf
         noted = _note_cut(services, client_id, held)
         outdated = noted.suspended_at is None
     elif client.cut_at is not None:
-        on = [key.access_key_id or "" for key in keys if _works(client, key)]
-        held = switch.lift(target, on, lambda: not _is_suspended(services, client_id))
-        prove_again(services, client, keys)
+        held = switch.lift(target, lambda: _wished_on(services, client_id))
+        # One that was turned off for good while it was being switched on, as `rotate?now` does.
+        held = cut_retired(services, client_id) or held
+        prove_again(services, *_read(services, client_id))
         noted = _note_lifted(services, client_id)
         outdated = noted.suspended_at is not None
     else:
@@ -85,6 +86,31 @@ def enforce(services: Services, client_id: str, *, look: bool = False) -> bool:
     return True
 
 
+def cut_retired(services: Services, client_id: str) -> HeldAccess | None:
+    """Make every key inactive that is wished off for good, while the others work on; return what
+    AWS confirms, or None where there is no such key.
+
+    Raises `StackError` when AWS refuses or is away: the wish stays.
+    """
+    client, keys = _read(services, client_id)
+    off = [
+        key.access_key_id
+        for key in keys
+        if key.access_key_id is not None and key.status is AccessKeyStatus.inactive
+    ]
+    return services.areas.switch.keys_off(target_of(client, keys), off) if off else None
+
+
+def settle(services: Services, client_id: str, *, look: bool = False) -> None:
+    """See at the end of work that every key is off in AWS that has to be; `look` as for `enforce`.
+
+    The engine leaves a key alone that its state has as off already, whatever AWS holds: it may
+    have been switched on by a resumption since. Raises `StackError`.
+    """
+    if not enforce(services, client_id, look=look):
+        cut_retired(services, client_id)
+
+
 def target_of(client: Client, keys: list[AccessKey]) -> Target:
     """Return whose access is meant, for direct calls."""
     known = tuple(
@@ -106,8 +132,12 @@ def _is_suspended(services: Services, client_id: str) -> bool:
         return session.get_one(Client, client_id).suspended_at is not None
 
 
-def _works(client: Client, key: AccessKey) -> bool:
-    return key.access_key_id is not None and wished_active(client, key)
+def _wished_on(services: Services, client_id: str) -> list[str] | None:
+    """Return the ids of the keys that are to work by now; None of a client that is suspended."""
+    client, keys = _read(services, client_id)
+    if client.suspended_at is not None:
+        return None
+    return [key.access_key_id for key in keys if key.access_key_id and wished_active(client, key)]
 
 
 def _note_cut(services: Services, client_id: str, held: HeldAccess) -> Client:

@@ -10,7 +10,7 @@ from models.operations import OperationState, transition
 from service.machine import unfit
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
-from service.suspension.switching import enforce, target_of
+from service.suspension.switching import enforce, settle, target_of
 from service.worker.endings import end_badly
 from service.worker.opening import prove, removals, write_down
 from service.worker.patience import undo_patiently
@@ -65,7 +65,7 @@ def bring_about(work: Work, job: Job) -> FailureReference | None:
         should_stop=work.stopper(job.ticket),
     )
     write_down(work, job, opened)
-    enforce(work.services, job.client.id, look=True)
+    settle(work.services, job.client.id, look=True)
     return None
 
 
@@ -75,7 +75,7 @@ def prove_new(work: Work, ticket: Ticket) -> FailureReference | None:
         work.step(ticket, "prove")
         job = work.job(ticket)
         failure = prove(work, job)
-        enforce(work.services, job.client.id)
+        settle(work.services, job.client.id)
     except StackError as error:
         return reference(error)
     return failure

@@ -123,12 +123,12 @@ def test_lifting_gives_back_only_what_is_wished(
     other = iam.create_access_key(UserName=area.slug)["AccessKey"]
     areas.switch.cut(target)
 
-    held = areas.switch.lift(target, [key.access_key_id, "AKIAIOSFODNN7EXAMPLE"])
+    held = areas.switch.lift(target, lambda: [key.access_key_id, "AKIAIOSFODNN7EXAMPLE"])
 
     assert (held.denied, held.active_ids()) == (False, {key.access_key_id})
     assert listing(aws_client, area, key.access_key_id, key.secret_access_key) == "done"
     assert listing(aws_client, area, other["AccessKeyId"], other["SecretAccessKey"]) != "done"
-    assert areas.switch.lift(target, [key.access_key_id]) == held
+    assert areas.switch.lift(target, lambda: [key.access_key_id]) == held
 
 
 def test_single_keys_are_cut_and_the_others_work(
@@ -180,7 +180,7 @@ def test_a_user_that_lost_our_tag_is_known_by_its_key(
 def test_a_user_that_is_gone_has_no_access(areas: Areas, new_area: NewArea) -> None:
     area = new_area()
     assert areas.switch.cut(target_of(area)).cut
-    assert areas.switch.lift(target_of(area), []).exists is False
+    assert areas.switch.lift(target_of(area), lambda: []).exists is False
 
 
 def test_a_key_leads_to_its_user(areas: Areas, opened: Opened, iam: Any) -> None:
@@ -220,7 +220,7 @@ def test_what_aws_told_before_access_was_given_back_is_not_believed(
     _, key, target = opened
     switch.cut(target)
     consistency.fall_behind(PATIENCE)
-    areas.switch.lift(target, [key.access_key_id])
+    areas.switch.lift(target, lambda: [key.access_key_id])
     if what == "all":
         switch.cut(target)
         assert areas.switch.look(target).cut
@@ -238,7 +238,7 @@ def test_what_aws_told_before_a_cut_does_not_keep_it(
     switch.look(target)
     consistency.fall_behind(PATIENCE)
     areas.switch.cut(target)
-    switch.lift(target, [key.access_key_id])
+    switch.lift(target, lambda: [key.access_key_id])
     held = areas.switch.look(target)
     assert (held.denied, held.active_ids()) == (False, {key.access_key_id})
 
