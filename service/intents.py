@@ -59,11 +59,11 @@ def begin_open(
     client = find_client(session, intent.slug, for_update=True)
     if client is not None:
         _refuse_unless_failed(session, client, intent)
-        _admit(session, settings, admit)
+        refuse_area(session, settings, admit)
         _renew(client, intent)
         client.legal_name = intent.legal_name
     else:
-        _admit(session, settings, admit)
+        refuse_area(session, settings, admit)
         client = _new_client(settings, intent, requester)
         session.add(client)
     contract = sign(session, client, intent.contract)
@@ -86,7 +86,7 @@ def begin_reopen(
             f"The client {client.slug} is {client.state.value}; there is nothing to reopen.",
             members={"links": links_of(client)},
         )
-    _admit(session, settings, admit)
+    refuse_area(session, settings, admit)
     _renew(client, intent)
     if intent.contract is not None:
         contract: Contract | None = sign(session, client, intent.contract)
@@ -175,7 +175,7 @@ def keys_of(session: Session, client: Client) -> list[AccessKey]:
     return list(session.exec(query.order_by(col(AccessKey.generation))))
 
 
-def _admit(session: Session, settings: Settings, admit: Admission) -> None:
+def refuse_area(session: Session, settings: Settings, admit: Admission) -> None:
     """Raise the Problem that says why no area can be made now: this machine's fault, or no room."""
     refuse_unfit(settings)
     admit(session)

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, func, select
 
 from models.base import utc_now
-from models.operations import Operation, OperationState, Priority
-from models.workers import WORKABLE, WorkerRow, live_workers
+from models.operations import UNFINISHED, Operation, OperationState, Priority
+from models.workers import WorkerRow, live_workers
 from service import problems
 from service.problems import Problem
 
@@ -34,7 +34,7 @@ class Depth:
 
 
 def depths(session: Session) -> list[Depth]:
-    """Return what is unfinished and a worker's to do, urgent first, pending before running."""
+    """Return what is unfinished, urgent first; by state in each priority."""
     query = (
         select(
             Operation.state,
@@ -42,7 +42,7 @@ def depths(session: Session) -> list[Depth]:
             func.count(),
             func.min(col(Operation.created_at), type_=Operation.created_at.type),  # type: ignore[attr-defined]
         )
-        .where(col(Operation.state).in_(WORKABLE))
+        .where(col(Operation.state).in_(sorted(UNFINISHED)))
         .group_by(col(Operation.state), col(Operation.priority))
         .order_by(col(Operation.priority), col(Operation.state))
     )
@@ -53,9 +53,12 @@ def depths(session: Session) -> list[Depth]:
 
 
 def depth(session: Session) -> int:
-    """Return how many operations are a worker's to do."""
+    """Return how many operations are unfinished: those too that wait for somebody's approval.
+
+    An approval makes work that nobody may refuse any more, so that it takes its place beforehand.
+    """
     query = select(func.count()).select_from(Operation)
-    return session.exec(query.where(col(Operation.state).in_(WORKABLE))).one()
+    return session.exec(query.where(col(Operation.state).in_(sorted(UNFINISHED)))).one()
 
 
 def rate(session: Session) -> float:

@@ -1,9 +1,7 @@
 """`/v1/clients`: open, close and reopen areas."""
 
-from typing import Annotated
-
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from sqlmodel import Session
 
@@ -26,7 +24,7 @@ from service.http.negotiation import (
 from service.http.openapi import FOLLOW_HEADERS, PDF_CONTENT, Responses, documented
 from service.http.parameters import Reason, Slug
 from service.http.preconditions import client_for_change
-from service.http.quota import AdmissionControl
+from service.http.quota import AdmissionControl, AdmissionDep
 from service.http.record_answers import record_answer
 from service.http.starting import Once, Started, start
 from service.http.waiting import accepted, answer, refuse_failed, settled
@@ -63,16 +61,6 @@ _TAKES_BODY = (
     problems.QUEUE_FULL,
     problems.STORAGE_LOW,
 )
-
-
-def admission_of(request: Request) -> AdmissionControl:
-    """Return the application's one admission of new areas."""
-    admission = request.app.state.admission
-    assert isinstance(admission, AdmissionControl)
-    return admission
-
-
-AdmissionDep = Annotated[AdmissionControl, Depends(admission_of)]
 
 
 @router.post(

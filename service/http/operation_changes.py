@@ -9,28 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from models.actors import Scope
-from models.clients import Client, current_contract, find_client
+from models.clients import Client, find_client
 from models.database import transaction
 from models.operations import CancelMode, Operation, OperationKind
 from service import problems
-from service.approvals.asking import refuse_unapproved
 from service.cancelling import cancel
-from service.context import Services
 from service.http.dependencies import Caller, ServicesDep, Writer
 from service.http.documents import OperationDocument
 from service.http.guards import json_only
 from service.http.negotiation import WaitingDep
 from service.http.openapi import FOLLOW_HEADERS, Responses, documented
+from service.http.quota import AdmissionDep
 from service.http.reading import operation_document, operation_within_reach
 from service.http.waiting import accepted, answer
-from service.intake import refuse_outdated
 from service.requests import PlainText
 from service.retrying import retry
 
 router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[Depends(json_only)])
 
 OperationId = Annotated[str, Path(description="The operation's id.")]
-_OPENINGS = (OperationKind.open, OperationKind.reopen)
 _FOLLOW: Responses = {
     200: {"model": OperationDocument, "description": "It has ended."},
     202: {
@@ -103,21 +100,31 @@ async def cancel_operation(
         problems.CONTRACT_NOT_SIGNED,
         problems.CONTRACT_ENDED,
         problems.APPROVAL_REQUIRED,
+        problems.CLIENT_SUSPENDED,
+        problems.ROTATION_IN_OVERLAP,
+        problems.QUOTA_REACHED,
+        problems.QUEUE_FULL,
+        problems.STORAGE_LOW,
     ),
 )
 async def retry_operation(
-    operation_id: OperationId, services: ServicesDep, caller: Writer, waiting: WaitingDep
+    operation_id: OperationId,
+    services: ServicesDep,
+    caller: Writer,
+    admission: AdmissionDep,
+    waiting: WaitingDep,
 ) -> Response:
-    """Run the client's last operation again, in place, if it failed. An opening passes its gates
-    again.
+    """Run the client's last operation again, in place, if it failed.
+
+    What would refuse a new request of its kind refuses this too: an opening passes its gates, the
+    queue's limit and the account's quota again, a rotation the rules of rotations.
     """
 
     def change() -> OperationDocument:
+        admission.refresh()
         with transaction(services.database) as session:
             operation, client = _held(session, caller, operation_id)
-            if operation.kind in _OPENINGS:
-                _pass_gates(session, services, operation, client)
-            retry(session, client, operation, caller.requester)
+            retry(session, services, client, operation, caller.requester, admission.admit)
             return operation_document(operation, client)
 
     operation = await run_sync(change)
@@ -133,10 +140,3 @@ def _held(session: Session, caller: Caller, operation_id: str) -> tuple[Operatio
     find_client(session, client.slug, for_update=True)
     session.refresh(operation, with_for_update=True)
     return operation, client
-
-
-def _pass_gates(session: Session, services: Services, operation: Operation, client: Client) -> None:
-    contract = current_contract(session, client.id)
-    assert contract is not None  # every client is written together with a contract
-    refuse_outdated(client, contract, services.today())
-    refuse_unapproved(session, services.settings, operation, client, contract)

@@ -43,7 +43,7 @@ class WorkerDocument(Document):
 class QueueDocument(Document):
     """The queue of operations, and who works on it."""
 
-    unfinished: int = Field(description="Pending and running operations.")
+    unfinished: int = Field(description="Operations awaiting approval, pending or running.")
     limit: int = Field(description="Past it no new area is opened (429).")
     depths: list[DepthDocument]
     oldest_seconds: float | None = Field(description="Age of the oldest pending operation.")

@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from typing import Annotated
 
 from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import Depends, Request
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, func, select
@@ -103,6 +105,16 @@ class AdmissionControl:
         """Raise the Problem that says why no area is opened now; 429 or 409."""
         self._queue.admit(session)
         self._quota.admit(session)
+
+
+def admission_of(request: Request) -> AdmissionControl:
+    """Return the application's one admission of new areas."""
+    admission = request.app.state.admission
+    assert isinstance(admission, AdmissionControl)
+    return admission
+
+
+AdmissionDep = Annotated[AdmissionControl, Depends(admission_of)]
 
 
 def _clients_with_user(session: Session) -> int:

@@ -51,14 +51,10 @@ def begin_rotate(
     refuses nothing: the cut can't wait, the new key does (see `service.worker.changing.apply`).
     """
     refuse_unfinished(session, client)
-    _refuse_without_area(client)
     keys = keys_of(session, client)
+    refuse_rotation(settings, client, keys, now=now)
     if now:
         turn_off_all(keys, utc_now())
-    else:
-        _refuse_suspended(client)
-        _refuse_in_overlap(client, keys)
-        refuse_unfit(settings)
     planned = plan_next_key(session, client, keys)
     parameters = planned | {"overlap_days": overlap_days, "now": now}
     priority = Priority.urgent if now else Priority.normal
@@ -66,6 +62,17 @@ def begin_rotate(
     return begin_operation(
         session, client, kind, requester, parameters, reason=reason, priority=priority
     )
+
+
+def refuse_rotation(
+    settings: Settings, client: Client, keys: Sequence[AccessKey], *, now: bool
+) -> None:
+    """Raise the Problem that says why the client's key can't be rotated now, if there is one."""
+    _refuse_without_area(client)
+    if not now:
+        _refuse_suspended(client)
+        _refuse_in_overlap(client, keys)
+        refuse_unfit(settings)
 
 
 def begin_repair(

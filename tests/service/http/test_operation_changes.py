@@ -1,13 +1,14 @@
 """Cancelling and retrying operations over HTTP: who may, what is refused, what is told."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from service.context import Services
-from tests.service.http.conftest import TokenFactory, caller
+from tests.service.http.conftest import Stage, TokenFactory, caller, with_settings
 from tests.service.http.handworker import DENIED, HandWorker
 from tests.service.http.test_operations import events, started
 
@@ -120,3 +121,41 @@ def test_who_may(
         assert (refused.status_code, refused.json()["scope"]) == (403, "clients:close")
     assert api.post(path(closing, "cancel"), json=WHY).json()["state"] == "cancelled"
     assert api.get(f"/v1/clients/{slug}").json()["state"] == "open"
+
+
+SICK = [
+    ({"disk_floor_mb": 1 << 30}, 503, "storage-low"),
+    ({"keyring_file": "gone.json"}, 503, "sealing-keys-lost"),
+    ({"iam_user_quota": 1}, 409, "user-quota-reached"),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "problem"), SICK)
+def test_what_refuses_an_opening_refuses_its_retry(
+    changes: dict[str, Any],
+    status: int,
+    problem: str,
+    services: Services,
+    stage: Stage,
+    token: TokenFactory,
+    worker: HandWorker,
+    abc_llc: Request,
+    tmp_path: Path,
+) -> None:
+    """A key that is sealed under lost keys could never be handed over."""
+    bearer = token("clients:read", "clients:write")
+    with caller(stage.put(services), bearer) as api:
+        operation = started(api, abc_llc)
+        worker.failure = DENIED
+        worker.finish(operation)
+        assert api.post("/v1/clients", json=abc_llc | {"legal_name": "Other"}).status_code == 202
+    if "keyring_file" in changes:
+        changes = {"keyring_file": tmp_path / changes["keyring_file"]}
+    with caller(stage.put(with_settings(services, **changes)), bearer) as api:
+        for answer in (
+            api.post("/v1/clients", json=abc_llc),
+            api.post(path(operation, "retry")),
+        ):
+            assert answer.status_code == status, answer.text
+            assert answer.json()["type"].endswith(f"/{problem}")
+        assert api.get(f"/v1/operations/{operation}").json()["run"] == 1

@@ -1,6 +1,7 @@
 """The queue as operators see it, and that it does not grow without end."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,12 @@ from models.database import transaction
 from models.operations import Operation
 from models.workers import WorkerRow
 from service.context import Services
+from tests.service.approvals.conftest import NewPerson, person
 from tests.service.http.conftest import Stage, TokenFactory, caller, with_settings
-from tests.service.http.handworker import HandWorker
+from tests.service.http.handworker import DENIED, HandWorker
 from tests.service.http.test_either_database import database_url
 
-__all__ = ["database_url"]
+__all__ = ["database_url", "person"]
 
 Request = dict[str, Any]
 WHY = {"reason": "of the test"}
@@ -132,3 +134,69 @@ def test_with_room_again_areas_are_opened(
         worker.finish(waiting[0])
         time.sleep(0.2)
         assert ask(api, abc_llc, "Early").status_code == 202
+
+
+def failed(api: httpx.Client, worker: HandWorker, request: Request, name: str) -> str:
+    """Ask for an area that AWS refuses; return the failed operation's id."""
+    operation = str(ask(api, request, name).json()["id"])
+    worker.failure = DENIED
+    worker.finish(operation)
+    worker.failure = None
+    return operation
+
+
+def test_a_retry_of_an_opening_takes_its_place_in_the_queue(
+    short: str, token: TokenFactory, worker: HandWorker, abc_llc: Request
+) -> None:
+    scopes = ("clients:read", "clients:write", "clients:close")
+    with caller(short, token(*scopes)) as api:
+        lost = failed(api, worker, abc_llc, "Lost")
+        worker.automatic = True
+        assert ask(api, abc_llc, "Closing").status_code == 202
+        worker.automatic = False
+        closing = api.delete("/v1/clients/Closing", params=WHY).json()["id"]
+        worker.failure = DENIED
+        worker.finish(closing)
+        waiting = [fill(api, abc_llc, number)["id"] for number in range(3)]
+        refused = api.post(f"/v1/operations/{lost}/retry")
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/queue-full")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 300
+        assert api.get(f"/v1/operations/{lost}").json()["run"] == 1
+        retried = api.post(f"/v1/operations/{closing}/retry")
+        assert retried.status_code == 202, "taking access away is never refused"
+        for operation in (closing, *waiting):
+            worker.finish(operation)
+        again = with_room(lambda: api.post(f"/v1/operations/{lost}/retry"))
+        assert (again.status_code, again.json()["run"]) == (202, 2)
+
+
+def test_what_waits_for_approval_has_its_place_in_the_queue(
+    token: TokenFactory, person: NewPerson, short: str, abc_llc: Request
+) -> None:
+    """Once approved it can't be refused any more, and the database would grow without end."""
+    person("JD-005", name="technical manager")
+    abroad = {**abc_llc, "contract": {**abc_llc["contract"], "jurisdiction": "US"}}
+    with caller(short, token("admin")) as api:
+        for number in range(3):
+            assert fill(api, abroad, number)["state"] == "awaiting_approval"
+        time.sleep(1.1)  # a count is believed for a second; the next one is the database's
+        queue = api.get("/v1/queue").json()
+        assert [(d["state"], d["count"]) for d in queue["depths"]] == [("awaiting_approval", 3)]
+        assert (queue["unfinished"], queue["oldest_seconds"]) == (3, None)
+        assert ask(api, abc_llc, "One more").status_code == 429
+
+
+def fill(api: httpx.Client, request: Request, number: int) -> Request:
+    """Ask for an area, as one of several that fill the queue; return its operation."""
+    answer = with_room(lambda: ask(api, request, f"Client {number}"))
+    assert answer.status_code == 202, answer.text
+    operation: Request = answer.json()
+    return operation
+
+
+def with_room(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send again while the queue is still believed to be full; return the first other answer."""
+    deadline = time.monotonic() + 30
+    while (answer := send()).status_code == 429 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer

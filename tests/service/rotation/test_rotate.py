@@ -337,3 +337,50 @@ def test_an_update_that_fails_is_tried_again_later(
     assert again is not None
     hands.drive(again.id)
     assert held_keys(idle, slug)[str(old.access_key_id)] == "Inactive"
+
+
+def test_a_retry_is_refused_as_a_new_rotation_would_be(
+    idle: House, slug: str, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new key of a suspended client could not be proven, and the old one would get its last
+    day; on a sick machine it could not be sealed.
+    """
+    operation = rotate(idle, slug)
+    hands.drive(operation, before="apply", act=lambda: time_is_up(idle, operation))
+    assert hands.operation(operation).state is OperationState.failed
+    retry = f"/v1/operations/{operation}/retry"
+
+    assert idle.api.post(f"/v1/clients/{slug}/suspend").status_code == 200
+    refused = idle.api.post(retry)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/client-suspended")
+    resumed = idle.api.post(f"/v1/clients/{slug}/resume", params={"reason": "All is well"})
+    assert resumed.status_code == 200, resumed.text
+
+    with monkeypatch.context() as sick:
+        sick.setattr(idle.services.settings, "disk_floor_mb", 1 << 30)
+        refused = idle.api.post(retry)
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/storage-low")
+    assert hands.operation(operation).run == 1
+    assert idle.api.post(retry).status_code == 202
+    hands.drive(operation)
+    assert hands.operation(operation).state is OperationState.succeeded
+    assert works(idle, idle.keys(slug)[-1])
+
+
+def test_the_retry_of_a_leaked_keys_rotation_passes_where_that_would(
+    idle: House, slug: str, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RX-22: suspended, on a sick machine: the leaked key stays off and the new one is made
+    later.
+    """
+    operation = rotate(idle, slug, **LEAK)
+    hands.drive(operation, before="apply", act=lambda: time_is_up(idle, operation))
+    assert idle.api.post(f"/v1/clients/{slug}/suspend").status_code == 200
+    monkeypatch.setattr(idle.services.settings, "disk_floor_mb", 1 << 30)
+    assert idle.api.post(f"/v1/operations/{operation}/retry").status_code == 202
+
+
+def time_is_up(house: House, operation_id: str) -> None:
+    """Let the operation's deadline pass."""
+    with transaction(house.services.database) as session:
+        session.get_one(Operation, operation_id).deadline_at = utc_now() - timedelta(seconds=1)

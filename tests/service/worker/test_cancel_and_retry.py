@@ -85,7 +85,8 @@ def retry_it(runtime: Runtime, operation_id: str) -> Operation:
     by = requester(runtime)
     with transaction(runtime.services.database) as session:
         operation = session.get_one(Operation, operation_id)
-        retry(session, session.get_one(Client, operation.client_id), operation, by)
+        client = session.get_one(Client, operation.client_id)
+        retry(session, runtime.services, client, operation, by, lambda _: None)
         return operation
 
 
