@@ -28,6 +28,10 @@ from service.suspension.wishes import settled_state
 from service.wishes import Requester
 
 _NOTHING_MADE = "Nothing was made for it."
+_NO_KEY_WORKS = (
+    "Nothing was made for it; the old keys stay off, as asked, so that no key works. "
+    "Send POST /v1/clients/{slug}/rotate?now=true for a new one."
+)
 
 
 def cancel(
@@ -66,7 +70,8 @@ def cancel(
 
 def _take_back(session: Session, client: Client, operation: Operation) -> None:
     _TAKE_BACK[operation.kind](session, client, operation)
-    operation.next_step = _NOTHING_MADE
+    cut = operation.parameters.get("now")
+    operation.next_step = _NO_KEY_WORKS.format(slug=client.slug) if cut else _NOTHING_MADE
     transition(operation, OperationState.cancelled)
 
 

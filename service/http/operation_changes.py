@@ -70,7 +70,8 @@ async def cancel_operation(
     """Stop the operation before its next resource; roll back what it made, or leave it.
 
     What has not begun is cancelled at once. A closing is never undone: its keys stay off. Where
-    what was made is left, its keys are cut all the same.
+    what was made is left, its keys are cut all the same: of a rotation or a repair the new key
+    stays, switched off. What was cancelled is final; `next_step` says what can be done instead.
     """
 
     def change() -> OperationDocument:

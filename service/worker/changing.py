@@ -6,7 +6,7 @@ from dataclasses import replace
 from models.access_keys import AccessKey, AccessKeyStatus
 from models.base import utc_now
 from models.database import transaction
-from models.operations import OperationState, transition
+from models.operations import CancelMode, OperationState, transition
 from service.machine import unfit
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
@@ -82,7 +82,10 @@ def prove_new(work: Work, ticket: Ticket) -> FailureReference | None:
 
 
 def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
-    """Take a new key away that was not handed out, leave all others as they are, and say so."""
+    """Take a new key away that was not handed out, leave all others as they are, and say so.
+
+    Of one that was cancelled with the wish to leave what there is, the new key is only cut.
+    """
     work.step(ticket, "take back")
     undone: list[str] = []
 
@@ -90,6 +93,9 @@ def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
         try:
             new = _forget_new(work, ticket)
             job = work.job(ticket)
+            if new is not None and job.leave:
+                _leave_new(work, job, new)
+                return None
             if new is not None and new.access_key_id is not None:
                 target = target_of(job.client, list(job.keys))
                 work.services.areas.switch.keys_off(target, [new.access_key_id])
@@ -157,12 +163,28 @@ def _waits_with_key(job: Job, new: AccessKey) -> bool:
     return bool(accepted_anyway) and new.access_key_id is None
 
 
+def _leave_new(work: Work, job: Job, new: AccessKey) -> None:
+    """Cut the new key by direct calls, also one that AWS has made and no record knows yet."""
+    switch, target = work.services.areas.switch, target_of(job.client, list(job.keys))
+    held = {key.access_key_id for key in switch.look(target).keys}
+    others = {key.access_key_id for key in made(job.keys, but=new.id)}
+    known = {new.access_key_id} if new.access_key_id else set()
+    switch.keys_off(target, sorted(held - others | known))
+
+
 def _forget_new(work: Work, ticket: Ticket) -> AccessKey | None:
-    """Wish that the operation's new key is gone, and return its row."""
+    """Wish that the operation's new key is gone, or is off where it is to be left; return its
+    row.
+    """
     with transaction(work.services.database) as session:
         operation, _, keys = work.rows(session, ticket)
         row_id = operation.parameters.get("access_key_row_id")
         new = next((key for key in keys if key.id == row_id), None)
-        if new is not None and new.status is not AccessKeyStatus.deleted:
+        leave = operation.cancel_mode is CancelMode.leave
+        if new is None or new.status is AccessKeyStatus.deleted:
+            return new
+        if leave and new.access_key_id is not None:
+            new.status, new.ended_at = AccessKeyStatus.inactive, new.ended_at or utc_now()
+        else:
             delete(new, utc_now())
         return new

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, select
 
-from models.access_keys import AccessKey
+from models.access_keys import AccessKey, AccessKeyStatus
 from models.base import utc_now
 from models.clients import Client, ClientState, move_client
 from models.database import transaction
@@ -68,7 +68,7 @@ def _write_end(
     with transaction(work.services.database) as session:
         rows = work.rows(session, ticket)
         _settle_client(session, rows, rest)
-        _end(rows.operation, rows.client, failure, list(undone), rest)
+        _end(rows, failure, list(undone), rest)
         announce_end(session, rows.operation, rows.client)
         outcome = rows.operation.state.value
         action = f"client.{rows.operation.kind.value}_{outcome}"
@@ -123,15 +123,11 @@ def _settle_client(session: Session, rows: Rows, rest: str | None) -> None:
         move_client(client, ClientState.failed)
 
 
-def _end(
-    operation: Operation,
-    client: Client,
-    failure: FailureReference,
-    undone: list[str],
-    rest: str | None,
-) -> None:
-    next_step = _next_step(operation, client, rest)
-    if failure["code"] == CANCELLED and operation.cancel_requested_at is not None:
+def _end(rows: Rows, failure: FailureReference, undone: list[str], rest: str | None) -> None:
+    operation = rows.operation
+    cancelled = failure["code"] == CANCELLED and operation.cancel_requested_at is not None
+    next_step = _next_step(rows, rest, cancelled=cancelled)
+    if cancelled:
         operation.rolled_back, operation.next_step = undone, next_step
         transition(operation, OperationState.cancelled)
         return
@@ -141,30 +137,61 @@ def _end(
     transition(operation, OperationState.failed, failure=told)
 
 
-def _next_step(operation: Operation, client: Client, rest: str | None) -> str:
+def _next_step(rows: Rows, rest: str | None, *, cancelled: bool) -> str:
+    """Return what can be done next: what was cancelled is final, and no retry takes it."""
+    operation, client, _ = rows
     if operation.kind is OperationKind.close:
         return f"Send DELETE for {client.slug} again; what is gone already stays gone."
     if operation.kind in _CHANGES:
-        return _next_step_of_change(operation, client, rest)
+        return _next_step_of_change(rows, rest, cancelled=cancelled)
     if rest is not None:
         return (
             f"What was made for {client.slug} is not all removed: {rest} Its keys may be "
-            "left; close the client (DELETE), or retry the operation, as soon as AWS answers."
+            "left; close the client (DELETE), or "
+            f"{'open it again' if cancelled else 'retry the operation'}, as soon as AWS answers."
         )
     if operation.cancel_mode is CancelMode.leave:
         return f"What was made for {client.slug} was left as asked. Close it, or open it again."
-    return "Nothing is left of it in AWS. Mend the cause and send the same request again."
+    again = "Send" if cancelled else "Mend the cause and send"
+    return f"Nothing is left of it in AWS. {again} the same request again."
 
 
-def _next_step_of_change(operation: Operation, client: Client, rest: str | None) -> str:
+def _next_step_of_change(rows: Rows, rest: str | None, *, cancelled: bool) -> str:
+    operation, client, _ = rows
     if operation.kind is OperationKind.update:
         return "The service tries again by itself; the keys are wished off or gone already."
-    old = "the old keys are as they were"
-    if operation.parameters.get("now"):
+    old, now = "the old keys are as they were", operation.parameters.get("now")
+    if now:
         old = "the old keys stay off, as asked, so that no key works"
     if rest is not None:
         return (
             f"The new key of {client.slug} could not be taken away, and was handed to nobody; "
             f"{old}. {rest} Repair the client (refresh?repair=true) when AWS answers."
         )
+    if left := _left_key(rows):
+        return (
+            f"The new key {left} was left as asked, switched off and handed to nobody; {old}. "
+            f"{_ask_again(operation, client)} for another one."
+        )
+    if cancelled:
+        again = _ask_again(operation, client)
+        return f"No new key is left, and {old}. {again} if it is still wanted."
     return f"No new key is left, and {old}. Mend the cause and retry the operation."
+
+
+def _ask_again(operation: Operation, client: Client) -> str:
+    """Say what to send in place of a retry. The next repair finds a lost key noted as gone, and
+    makes no successor: a rotation does.
+    """
+    if operation.kind is OperationKind.repair and "access_key_row_id" not in operation.parameters:
+        return f"Send POST /v1/clients/{client.slug}/refresh?repair=true"
+    now = "?now=true" if operation.parameters.get("now") else ""
+    return f"Send POST /v1/clients/{client.slug}/rotate{now}"
+
+
+def _left_key(rows: Rows) -> str | None:
+    """Return the id of the new key that a cancelled change has left, if it has."""
+    row_id = rows.operation.parameters.get("access_key_row_id")
+    new = next((key for key in rows.keys if key.id == row_id), None)
+    left = new is not None and new.status is not AccessKeyStatus.deleted
+    return new.access_key_id if new is not None and left else None

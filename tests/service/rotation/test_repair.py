@@ -9,7 +9,7 @@ from models.clients import Client
 from models.database import transaction
 from models.operations import OperationState
 from tests.service.house import House
-from tests.service.rotation.test_rotate import records, rotate
+from tests.service.rotation.test_rotate import cancel_it, records, rotate
 from tests.service.suspension.hands import Hands, actions, held_keys, living, works
 
 
@@ -167,3 +167,20 @@ def test_only_what_has_an_area_is_repaired_by_who_may(idle: House, slug: str, ha
         session.get_one(Client, idle.client(slug).id).state = "failed"  # type: ignore[assignment]
     answer = idle.api.post(f"/v1/clients/{slug}/refresh", params={"repair": "true"})
     assert answer.json()["type"] == "/problems/client-not-open"
+
+
+def test_a_repair_that_was_cancelled_says_how_to_get_a_key(
+    idle: House, slug: str, hands: Hands
+) -> None:
+    """The lost key is noted as gone by then, so that another repair would make no successor."""
+    [lost] = idle.keys(slug)
+    idle.iam.delete_access_key(UserName=slug, AccessKeyId=lost.access_key_id)
+    asked = idle.api.post(f"/v1/clients/{slug}/refresh", params={"repair": "true"})
+    operation = asked.json()["id"]
+    hands.drive(operation, before="repaired", act=lambda: cancel_it(idle, operation, "leave"))
+    row, [_, left] = hands.operation(operation), idle.keys(slug)
+    assert row.state is OperationState.cancelled
+    assert held_keys(idle, slug) == {str(left.access_key_id): "Inactive"}
+    assert f"POST /v1/clients/{slug}/rotate for" in str(row.next_step)
+    hands.drive(rotate(idle, slug))
+    assert works(idle, idle.keys(slug)[-1])

@@ -1,5 +1,6 @@
 """Rotation: a second key first, proven, with the next record; then an end to the first."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from models.base import utc_now
 from models.database import transaction
 from models.operations import Operation, OperationKind, OperationState, Priority
 from models.records import Record
+from service.reconcile import survey
 from service.settings import LocalSettings
 from service.worker.timekeeper import Timekeeper
 from tests.service.house import House
@@ -250,6 +252,80 @@ def test_a_cancelled_rotation_leaves_the_old_key(idle: House, slug: str, hands: 
     assert hands.operation(operation).state is OperationState.cancelled
     assert held_keys(idle, slug) == {str(old.access_key_id): "Active"}
     assert works(idle, old)
+
+
+@pytest.mark.parametrize("mode", ["roll_back", "leave"])
+@pytest.mark.parametrize("now", ["false", "true"])
+def test_what_a_cancelled_rotation_says_can_be_done_next_can_be_done(
+    idle: House, slug: str, hands: Hands, mode: str, now: str
+) -> None:
+    """Left as asked the new key stays, switched off; either way the next rotation makes one."""
+    [old] = idle.keys(slug)
+    operation = rotate(idle, slug, now=now)
+    hands.drive(operation, before="hand over", act=lambda: cancel_it(idle, operation, mode))
+
+    row, new = hands.operation(operation), idle.keys(slug)[1]
+    expected = {str(old.access_key_id): "Inactive" if now == "true" else "Active"}
+    if mode == "leave":
+        expected[str(new.access_key_id)] = "Inactive"
+        assert str(new.access_key_id) in str(row.next_step)
+    assert row.state is OperationState.cancelled
+    assert held_keys(idle, slug) == expected
+    assert bool(row.rolled_back) == (mode == "roll_back")
+    assert drift_of(idle, slug) == []
+
+    asked = re.search(r"POST (/v1/\S+)", row.next_step or "")
+    assert asked, row.next_step
+    answer = idle.api.post(asked[1])
+    assert answer.status_code == 202, answer.text
+    hands.drive(answer.json()["id"])
+    last = idle.keys(slug)[-1]
+    assert (last.generation, works(idle, last)) == (3, True)
+    assert last.access_key_id in held_keys(idle, slug)
+
+
+def test_a_key_that_no_record_knows_yet_is_cut_when_the_rest_is_left(
+    idle: House, slug: str, hands: Hands
+) -> None:
+    """The worker died between AWS's answer and its own note, and the rotation was cancelled."""
+    [old] = idle.keys(slug)
+    operation = rotate(idle, slug)
+    made = []
+
+    def die_and_cancel() -> None:
+        made.append(idle.iam.create_access_key(UserName=slug)["AccessKey"]["AccessKeyId"])
+        cancel_it(idle, operation, "leave")
+
+    hands.drive(operation, before="apply", act=die_and_cancel)
+    assert hands.operation(operation).state is OperationState.cancelled
+    assert held_keys(idle, slug) == {str(old.access_key_id): "Active", made[0]: "Inactive"}
+    assert [key.id for key in living(idle.keys(slug))] == [old.id]
+    hands.drive(rotate(idle, slug))
+    assert made[0] not in held_keys(idle, slug)
+    assert works(idle, idle.keys(slug)[-1])
+
+
+def test_a_leaked_keys_rotation_cancelled_at_once_says_that_no_key_works(
+    idle: House, slug: str
+) -> None:
+    operation = rotate(idle, slug, **LEAK)
+    cancel_it(idle, operation, "roll_back")
+    told = idle.api.get(f"/v1/operations/{operation}").json()
+    assert told["state"] == "cancelled"
+    assert "no key works" in told["failure"]["next_step"]
+    assert list(held_keys(idle, slug).values()) == ["Inactive"]
+
+
+def cancel_it(house: House, operation_id: str, mode: str) -> None:
+    """Cancel an operation."""
+    body = {"reason": "Asked for by mistake", "mode": mode}
+    answer = house.api.post(f"/v1/operations/{operation_id}/cancel", json=body)
+    assert answer.status_code in (200, 202), answer.text
+
+
+def drift_of(house: House, slug: str) -> list[Any]:
+    """What reconciling AWS with the records finds of this client."""
+    return [found for found in survey(house.services) if found.slug == slug]
 
 
 def test_a_suspended_client_is_rotated_only_for_a_leak(
