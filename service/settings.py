@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     rotation_overlap_days: int = Field(default=7, ge=0, le=90)
     """How long both keys work after a rotation, unless the request says otherwise."""
     operation_deadline_seconds: float = Field(default=3600.0, gt=0)
-    """How long an operation may take once it has begun, waiting for AWS included."""
+    """How long an operation may take once a worker has taken it up, waiting for AWS included; and
+    how long what undoes a failed one may try. In the queue no time runs."""
 
     wait_limit_seconds: float = Field(default=60.0, gt=0, le=300)
     max_body_bytes: int = Field(default=65536, ge=1024)

@@ -172,14 +172,21 @@ class Areas:
         """Return how many IAM users the account holds."""
         return self.access.user_count()
 
-    def forget_secrets(self, area: AreaInputs, generations: Collection[int]) -> None:
+    def forget_secrets(
+        self,
+        area: AreaInputs,
+        generations: Collection[int],
+        *,
+        should_stop: ShouldStop | None = None,
+    ) -> None:
         """Forget the secrets of these keys in the stack, its backups and its history (PB-13).
 
-        The keys go on working. Safe to run again. Raises `StackError`.
+        The keys go on working. Safe to run again. ``should_stop`` as for `Stacks.up`. Raises
+        `StackError`.
         """
         forget_in_state(self.stacks, area, generations)
         # Writes the stack's outputs anew, without them.
-        self.stacks.up(ClientProgram(area))
+        self.stacks.up(ClientProgram(area), should_stop=should_stop)
         forget_copies(self.stacks, area)
 
     def answers(self) -> bool:

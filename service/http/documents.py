@@ -59,7 +59,11 @@ class OperationDocument(Document):
     attempts: int = Field(description="How often a worker took this run up.")
     run: int = Field(description="Counts from 1; a retry or another worker makes the next one.")
     waiting_for: str | None = Field(description="What it waits for, such as AWS.")
-    deadline_at: datetime | None = Field(description="When its time is up; set when it begins.")
+    deadline_at: datetime | None = Field(
+        description="When its time is up, counted from when a worker first takes this run up; "
+        "before that it waits for as long as it takes, and can be cancelled at once. What undoes "
+        "a failed one has as much time again."
+    )
     cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None

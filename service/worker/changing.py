@@ -111,6 +111,20 @@ def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
     end_badly(work, ticket, failure, undone=undone, rest=rest)
 
 
+def cut_new_and_end(work: Work, ticket: Ticket, failure: FailureReference) -> None:
+    """End a change that may not touch the stack: a new key is cut, and the next update takes it
+    away.
+    """
+    rest = "Its stack was not touched, as another run still works on it."
+    try:
+        new = _forget_new(work, ticket)
+        if new is not None:
+            _leave_new(work, work.job(ticket), new)
+    except StackError as error:
+        rest = f"{rest} The key may work: {error.failure.detail}"
+    end_badly(work, ticket, failure, rest=rest)
+
+
 def end_well(work: Work, ticket: Ticket, action: str, settle: Callable[[Rows], None]) -> None:
     """End the run with success, in one transaction with what `settle` does to the rows."""
     work.journal.flush()

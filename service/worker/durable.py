@@ -68,6 +68,14 @@ class SetAside(BaseException):
     """The engine's own notes can't be written. No `Exception`: the run is not over for it."""
 
 
+class OutOfTurn(Exception):
+    """A run has to stop before it got its client's turn."""
+
+    def __init__(self, failure: FailureReference) -> None:
+        self.failure = failure
+        super().__init__(failure["detail"])
+
+
 class DurableRunner:
     """Runs operations as durable workflows; one a process, under the worker's name."""
 
@@ -207,15 +215,23 @@ class DurableRunner:
         if kind is None:
             return
         plan, client_id = self._plans[kind], self._work.client_of(ticket)
-        with self._presence.turn(client_id, lambda: self._go_on(ticket)):
-            failure = self._steps(plan, ticket)
-            if failure is not None:
-                ending = plan.on_failure
-                _step(self._work, ending.name, ending.function, ticket, failure)
+        try:
+            with self._presence.turn(client_id, lambda: self._go_on(ticket)):
+                failure = self._steps(plan, ticket)
+                if failure is not None:
+                    ending = plan.on_failure
+                    _step(self._work, ending.name, ending.function, ticket, failure)
+        except OutOfTurn as stop:
+            # No step of the engine's: begun anew, the run may have its turn.
+            end = plan.out_of_turn.function
+            despite_cuts(self._work, end, self._work, ticket, stop.failure)
 
     def _go_on(self, ticket: Ticket) -> None:
-        """Raise when the run is over, or the process stops, while it waits for its turn."""
-        self._work.verdict(ticket)
+        """Raise when the run is over, has to stop, or the process does, while it waits for its
+        turn.
+        """
+        if failure := self._work.verdict(ticket):
+            raise OutOfTurn(failure)
         if self._work.stopping.is_set():
             raise Interrupted
 

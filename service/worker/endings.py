@@ -88,6 +88,11 @@ def give_up(work: Work, ticket: Ticket, attempts: int) -> None:
     end_badly(work, ticket, failure_of(GAVE_UP, sentence), rest=rest)
 
 
+def cut_and_end(work: Work, ticket: Ticket, failure: FailureReference) -> None:
+    """End an opening that may not touch its stack: its keys are cut by direct calls."""
+    end_badly(work, ticket, failure, rest=_cut(work, ticket))
+
+
 def forget_area(session: Session, client: Client, keys: Sequence[AccessKey]) -> None:
     """Mark the keys as deleted and forget their secrets and the stack's outputs."""
     for key in keys:

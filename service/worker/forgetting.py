@@ -16,7 +16,7 @@ def forget(work: Work, ticket: Ticket) -> FailureReference | None:
     generations = {key.generation for key in job.keys if key.id in wanted}
     try:
         work.step(ticket, "forget")
-        work.services.areas.forget_secrets(job.area, generations)
+        work.services.areas.forget_secrets(job.area, generations, should_stop=work.stopper(ticket))
     except StackError as error:
         return reference(error)
     with transaction(work.services.database) as session:

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.operations import OperationKind
-from service.worker import changing, closing, forgetting, opening, repairing, rotating, updating
+from service.worker import (
+    changing,
+    closing,
+    endings,
+    forgetting,
+    opening,
+    repairing,
+    rotating,
+    updating,
+)
 from service.worker.patience import StepFunction
 from service.worker.work import FailureReference, Ticket, Work
 
@@ -27,15 +36,21 @@ class Ending:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one kind of operation."""
+    """The steps of one kind of operation, and what ends it when it fails.
+
+    `out_of_turn` ends one that has to stop while another run still works on its client: it touches
+    rows only, and AWS by direct calls that cut a key.
+    """
 
     steps: tuple[Step, ...]
     on_failure: Ending
+    out_of_turn: Ending
 
 
 _OPEN = Plan(
     (Step("make", opening.make), Step("hand out", opening.hand_out)),
     Ending("roll back", opening.roll_back),
+    Ending("cut", endings.cut_and_end),
 )
 _CLOSE = Plan(
     (
@@ -43,6 +58,7 @@ _CLOSE = Plan(
         Step("tear down", closing.tear_down),
         Step("closed", closing.closed),
     ),
+    Ending("leave", closing.leave_as_it_is),
     Ending("leave", closing.leave_as_it_is),
 )
 
@@ -53,6 +69,7 @@ _ROTATE = Plan(
         Step("hand over", rotating.hand_over),
     ),
     Ending("take back", changing.take_back),
+    Ending("cut", changing.cut_new_and_end),
 )
 _UPDATE = Plan(
     (
@@ -60,6 +77,7 @@ _UPDATE = Plan(
         Step("forget", forgetting.forget),
         Step("retired", updating.retired),
     ),
+    Ending("postpone", updating.postpone),
     Ending("postpone", updating.postpone),
 )
 _REPAIR = Plan(
@@ -69,6 +87,7 @@ _REPAIR = Plan(
         Step("repaired", repairing.repaired),
     ),
     Ending("take back", changing.take_back),
+    Ending("cut", changing.cut_new_and_end),
 )
 
 PLANS: Mapping[OperationKind, Plan] = {

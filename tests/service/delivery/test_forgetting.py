@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -12,7 +13,7 @@ from models.base import utc_now
 from models.clients import Client, find_client
 from models.database import transaction
 from models.deliveries import Receipt, ReceiptHow, RecordLink, token_digest
-from models.operations import Operation, OperationKind, OperationState
+from models.operations import CancelMode, Operation, OperationKind, OperationState
 from service.accounts import ensure_operator
 from service.areas_inputs import area_inputs
 from service.assembly import Runtime
@@ -21,6 +22,7 @@ from service.delivery.forgetting import forget_due
 from service.delivery.receipts import look_for_use, receive
 from service.intents import latest_operation
 from service.records import RecordGone
+from stacks.areas import Areas
 from tests.localaws import client_of
 from tests.service.worker.test_worker import ended, wish
 from tests.stacks.kept import secrets_kept
@@ -141,6 +143,37 @@ def test_after_the_grace_the_secret_is_nowhere_and_the_key_works_on(
     assert [(one.access_key_id, one.secret_access_key) for one in opened.keys] == [
         (key.access_key_id, "")
     ]
+
+
+def test_forgetting_can_be_cancelled_and_is_asked_for_again(
+    runtime: Runtime, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine stops before it writes the stack anew, and nothing is called forgotten."""
+    services = runtime.services
+    client, key = key_of(runtime, slug)
+    with transaction(services.database) as session:
+        receive(session, services.settings, key.id, ReceiptHow.confirmed)
+    forget_secrets = Areas.forget_secrets
+
+    def cancel_first(areas: Areas, *arguments: Any, **options: Any) -> None:
+        with transaction(services.database) as session:
+            operation = latest_operation(session, client)
+            assert operation is not None
+            operation.cancel_requested_at = utc_now()
+            operation.cancel_mode = CancelMode.roll_back
+        forget_secrets(areas, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Areas, "forget_secrets", cancel_first)
+        assert forget_due(services, utc_now() + timedelta(days=15)) == 1
+        assert last_operation(runtime, client).state is OperationState.cancelled
+    assert key_of(runtime, slug)[1].secret is not None
+    assert [receipt.erased_at for receipt in receipts(runtime)] == [None]
+
+    assert forget_due(services, utc_now() + timedelta(days=16)) == 1
+    assert last_operation(runtime, client).state is OperationState.succeeded
+    assert key_of(runtime, slug)[1].secret is None
+    assert secrets_in_state(runtime, slug) == set()
 
 
 def last_operation(runtime: Runtime, client: Client) -> Operation:
