@@ -26,7 +26,8 @@ class WorkerRow(Table, table=True):
     """One worker as it was last seen. `draining`: it ends what it has and takes nothing new.
 
     `backend` names the place of its Pulumi state, without credentials. `circuit_open_since`: AWS
-    has not answered it since then. Times are the database's own, as machines' clocks differ.
+    has not answered it since then; `clock_stands_since`: its timekeeper does not look after what
+    falls due since then. Times are the database's own, as machines' clocks differ.
     """
 
     __tablename__ = "workers"
@@ -38,6 +39,7 @@ class WorkerRow(Table, table=True):
     backend: str | None = Field(default=None, max_length=512)
     draining: bool = False
     circuit_open_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    clock_stands_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     started_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     seen_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     stopped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

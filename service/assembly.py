@@ -130,16 +130,14 @@ def running(
         beside: list[Deliverer | EventIntake | Courier | Timekeeper | Follower] = []
         if database.dialect.name != "sqlite":
             beside.append(Follower(database, services.hub))
-        if worker:
-            beside += [
-                Deliverer(services),
-                EventIntake(services),
-                Courier(services),
-                Timekeeper(services),
-            ]
+        clock = Timekeeper(services)
+        if runtime.worker is not None:
+            beside += [Deliverer(services), EventIntake(services), Courier(services), clock]
         try:
             for part in beside:
                 part.launch()
+            if runtime.worker is not None:
+                runtime.worker.watch(clock.stands_since)
             yield runtime
         finally:
             for part in beside:

@@ -74,6 +74,16 @@ def aws_away_since(session: Session) -> datetime | None:
     return min(since, default=None)
 
 
+def clock_stands_since(session: Session) -> datetime | None:
+    """Return since when no clock looks after what falls due, or None while one goes; one does all.
+
+    None as well where no worker lives: then there is more to tell than that.
+    """
+    since = [row.clock_stands_since for row in live_workers(session) if not row.draining]
+    standing = [moment for moment in since if moment is not None]
+    return max(standing) if standing and len(standing) == len(since) else None
+
+
 def workers(session: Session) -> list[tuple[WorkerRow, bool]]:
     """Return all known workers by name, and whether each lives."""
     living = {row.name for row in live_workers(session)}

@@ -5,8 +5,10 @@ nobody has approved.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from models.access_keys import AccessKey, AccessKeyStatus
@@ -81,24 +83,36 @@ def close(approval: Approval, state: ApprovalState) -> None:
     approval.state, approval.ended_at = state, utc_now()
 
 
-def expire_approvals(services: Services, now: datetime | None = None) -> list[str]:
-    """End every operation with an approval that nobody decided in time; return their ids.
+def clients_with_late_approvals(session: Session, now: datetime) -> Sequence[str]:
+    """Return the ids of the clients with an approval that nobody decided in time."""
+    query = select(Operation.client_id).join(Approval, col(Approval.operation_id) == Operation.id)
+    return session.exec(query.where(*_late(now)).distinct()).all()
+
+
+def expire_approvals(
+    services: Services, now: datetime | None = None, *, client_id: str | None = None
+) -> list[str]:
+    """End every operation with an approval that nobody decided in time, of this client or of all;
+    return their ids.
 
     Several processes may do it at once. Each operation has a transaction of its own.
     """
     moment = now or utc_now()
-    late = (
-        select(Approval.operation_id)
-        .where(Approval.state == ApprovalState.waiting, col(Approval.expires_at) <= moment)
-        .distinct()
-    )
+    late = select(Operation.id).join(Approval, col(Approval.operation_id) == Operation.id)
+    late = late.where(*_late(moment))
+    if client_id is not None:
+        late = late.where(Operation.client_id == client_id)
     with transaction(services.database, write=False) as session:
-        candidates = session.exec(late).all()
+        candidates = session.exec(late.distinct()).all()
     ended = [one for one in candidates if _expire(services, one, moment)]
     for operation_id in ended:
         log.info("operation %s was not approved in time", operation_id)
         services.hub.publish(operation_id)
     return ended
+
+
+def _late(moment: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (col(Approval.state) == ApprovalState.waiting, col(Approval.expires_at) <= moment)
 
 
 def _expire(services: Services, operation_id: str, moment: datetime) -> bool:

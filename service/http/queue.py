@@ -35,6 +35,9 @@ class WorkerDocument(Document):
     alive: bool = Field(description="False when it has stopped or gives no sign of life.")
     draining: bool = Field(description="It ends what it has and takes nothing new.")
     aws_away_since: datetime | None = Field(description="Since when AWS does not answer it.")
+    clock_stands_since: datetime | None = Field(
+        description="Since when its clock does not look after all that falls due."
+    )
     started_at: datetime
     seen_at: datetime
     stopped_at: datetime | None

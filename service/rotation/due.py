@@ -87,25 +87,30 @@ def end_or_warn(session: Session, client_id: str, today: date) -> Client | None:
     return None
 
 
-def old_keys(session: Session, now: datetime) -> Sequence[tuple[str, str]]:
-    """Return the keys that became old and were not reported, as ids of client and row."""
+def clients_with_old_keys(session: Session, now: datetime) -> Sequence[str]:
+    """Return the ids of the clients with a key that became old and was not reported."""
     query = (
-        select(AccessKey.client_id, AccessKey.id)
+        select(AccessKey.client_id)
         .join(Client, col(Client.id) == col(AccessKey.client_id))
         .where(AccessKey.status == AccessKeyStatus.active)
         .where(col(AccessKey.aged_at).is_(None), col(AccessKey.access_key_id).is_not(None))
         .where(col(AccessKey.created_at) <= now - timedelta(days=OLD_DAYS))
         .where(col(Client.state).in_(WITH_AREA))
     )
-    return list(session.exec(query).all())
+    return session.exec(query.distinct()).all()
 
 
-def report_old(session: Session, client_id: str, key_row_id: str, now: datetime) -> None:
-    """Report a key as too old, once (RX-25)."""
+def report_old(session: Session, client_id: str, now: datetime) -> None:
+    """Report the client's keys that are too old, once each (RX-25)."""
     client = session.get_one(Client, client_id, with_for_update=True)
-    key = session.get_one(AccessKey, key_row_id, with_for_update=True)
-    if key.aged_at is not None or key.status is not AccessKeyStatus.active:
-        return
-    key.aged_at = now
-    data = {"access_key_id": key.access_key_id, "age_days": (now - key.created_at).days}
-    audit(session, Requester(ensure_timekeeper(session).id), "key.aged", client, data)
+    for key in keys_of(session, client):
+        if _is_old(key, now) and key.aged_at is None:
+            key.aged_at = now
+            data = {"access_key_id": key.access_key_id, "age_days": (now - key.created_at).days}
+            audit(session, Requester(ensure_timekeeper(session).id), "key.aged", client, data)
+
+
+def _is_old(key: AccessKey, now: datetime) -> bool:
+    """Tell whether the key works and is too old."""
+    works = key.status is AccessKeyStatus.active and key.access_key_id is not None
+    return works and key.created_at <= now - timedelta(days=OLD_DAYS)

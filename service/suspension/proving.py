@@ -7,6 +7,7 @@ from models.access_keys import AccessKey, AccessKeyStatus
 from models.base import utc_now
 from models.clients import Client
 from models.database import transaction
+from models.sealing import SealingError
 from service.areas_inputs import area_inputs
 from service.context import Services
 from stacks.access import KeyNotProven
@@ -21,12 +22,13 @@ def prove_again(services: Services, client: Client, keys: Sequence[AccessKey]) -
     """Prove each key that is to work and was never seen to; note those that do.
 
     A key that does not work yet is no error: its record waits, and resuming again tries again.
+    Nor is one whose secret can't be opened: the client may have it, and only its record is lost.
     Raises `StackError` when AWS is away.
     """
     for key in keys:
         if key.status is not AccessKeyStatus.active or key.proven_at or not key.access_key_id:
             continue
-        secret = key.open_secret(services.keyring)
+        secret = _secret(services, client, key)
         if secret is None:
             continue
         area = area_inputs(services.settings, services.areas.account(), client, keys)
@@ -41,3 +43,17 @@ def prove_again(services: Services, client: Client, keys: Sequence[AccessKey]) -
         with transaction(services.database) as session:
             row = session.get_one(AccessKey, key.id, with_for_update=True)
             row.proven_at = row.proven_at or utc_now()
+
+
+def _secret(services: Services, client: Client, key: AccessKey) -> str | None:
+    """Return the key's secret, or None where it is forgotten or can't be opened."""
+    try:
+        return key.open_secret(services.keyring)
+    except SealingError as trouble:
+        log.error(
+            "%s is resumed and its key %s can't be proven. %s",
+            client.slug,
+            key.access_key_id,
+            trouble,
+        )
+        return None

@@ -68,7 +68,9 @@ class Presence:
         self._mutex = threading.Lock()
         self._turns = 0
         self._beaten = time.monotonic()
-        self._told: datetime | None = None
+        self._told: tuple[datetime | None, datetime | None] = (None, None)
+        self.clock: Callable[[], datetime | None] = _goes
+        """Tells since when the timekeeper beside the worker stands, None while it goes."""
         self._threads = [threading.Thread(target=self._live, name="presence", daemon=True)]
         if not locks.lasting:
             self._threads.append(threading.Thread(target=self._watch, name="watchdog", daemon=True))
@@ -155,6 +157,7 @@ class Presence:
                     backend=self._backend,
                     draining=self._draining,
                     circuit_open_since=self._circuit.open_since,
+                    clock_stands_since=self.clock(),
                     started_at=now,
                     seen_at=now,
                     stopped_at=None,
@@ -199,16 +202,19 @@ class Presence:
                 self._try_to_beat()
 
     def _beat_is_due(self) -> bool:
-        if not self.locks.lasting or self._circuit.open_since != self._told:
+        if not self.locks.lasting or (self._circuit.open_since, self.clock()) != self._told:
             return True
         return time.monotonic() - self._beaten > SOLE_BEAT_SECONDS
 
     def _try_to_beat(self) -> None:
-        begun, away = time.monotonic(), self._circuit.open_since
+        begun, away, stands = time.monotonic(), self._circuit.open_since, self.clock()
         try:
             self.locks.run(
                 self._row().values(
-                    seen_at=self._moment(), draining=self._draining, circuit_open_since=away
+                    seen_at=self._moment(),
+                    draining=self._draining,
+                    circuit_open_since=away,
+                    clock_stands_since=stands,
                 )
             )
         except LocksLost as lost:
@@ -217,7 +223,7 @@ class Presence:
             # SQLite: nobody waits for this worker's signs of life.
             log.warning("worker %s could not write that it lives", self.name)
         else:
-            self._beaten, self._told = begun, away
+            self._beaten, self._told = begun, (away, stands)
 
     def _come_back(self) -> None:
         try:
@@ -290,6 +296,10 @@ class Presence:
         if self._database.dialect.name == "sqlite":
             return literal(utc_now(), UtcDateTime)
         return func.clock_timestamp()
+
+
+def _goes() -> None:
+    """Stand for the clock of a worker that has none beside it."""
 
 
 def _stop_others(session: Session, name: str) -> None:

@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -93,6 +95,10 @@ class Worker:
         """Tell whether the worker runs and may take work."""
         working = self._sweeper.is_alive() and not self._stopping.is_set()
         return working and self._presence.held
+
+    def watch(self, clock: Callable[[], datetime | None]) -> None:
+        """Tell everybody, with the signs of life, since when the clock beside it stands."""
+        self._presence.clock = clock
 
     def start(self, operation_id: str) -> None:
         """Start an operation directly when there is room; else the sweeper does, in turn."""

@@ -33,7 +33,7 @@ def test_ready_tells_each_check(address: str, token: TokenFactory, worker: HandW
     assert anonymous.status_code == 503
     found = checks(anonymous)
     names = ["database", "migrations", "disk", "sealing_keys"]
-    names += ["engine", "aws_identity", "foundation", "worker", "queue", "aws_circuit"]
+    names += ["engine", "aws_identity", "foundation", "worker", "queue", "aws_circuit", "clock"]
     assert list(found) == names
     assert {name for name in names if not found[name]["ok"]} == {"foundation"}
     assert "handover foundation up" in found["foundation"]["detail"]

@@ -75,6 +75,28 @@ def test_the_queue_tells_depth_age_and_workers(
     assert checks["queue"]["detail"].startswith("4 of at most")
 
 
+def test_the_clock_goes_while_one_of_the_workers_goes(
+    admin: httpx.Client, services: Services
+) -> None:
+    """Each clock does all that is due; one that stands is told with its worker."""
+
+    def check() -> dict[str, object]:
+        checks = admin.get("/readyz").json()["checks"]
+        return next(check for check in checks if check["name"] == "clock")
+
+    now = utc_now()
+    with transaction(services.database) as session:
+        session.add(row("standing", clock_stands_since=now))
+        session.add(row("going"))
+    assert check()["ok"]
+    [going, standing] = admin.get("/v1/queue").json()["workers"]
+    assert (going["clock_stands_since"], standing["clock_stands_since"] is None) == (None, False)
+    with transaction(services.database) as session:
+        session.get_one(WorkerRow, "going").draining = True
+    assert not check()["ok"]
+    assert f"since {now:%Y-%m-%dT%H:%M:%SZ}" in str(check()["detail"])
+
+
 def test_an_empty_queue(admin: httpx.Client) -> None:
     queue = admin.get("/v1/queue").json()
     assert (queue["unfinished"], queue["oldest_seconds"], queue["workers"]) == (0, None, [])
