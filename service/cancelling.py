@@ -24,7 +24,7 @@ from service.approvals.ending import withdraw_approvals
 from service.intents import audit, links_of
 from service.outgoing.ending import announce_end
 from service.problems import Problem
-from service.suspension.wishes import settled_state
+from service.suspension.wishes import state_before_closing
 from service.wishes import Requester
 
 _NOTHING_MADE = "Nothing was made for it."
@@ -81,9 +81,7 @@ def _take_back_opening(session: Session, client: Client, operation: Operation) -
 
 
 def _take_back_closing(session: Session, client: Client, operation: Operation) -> None:  # noqa: ARG001
-    before = ClientState(operation.parameters.get("from", ClientState.failed.value))
-    # Suspended meanwhile, it does not go back to being open.
-    move_client(client, settled_state(client) if before is ClientState.open else before)
+    move_client(client, state_before_closing(client, operation))
 
 
 def _take_back_key(session: Session, client: Client, operation: Operation) -> None:  # noqa: ARG001

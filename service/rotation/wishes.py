@@ -99,10 +99,11 @@ def begin_update(
 ) -> Operation:
     """Write the wish that keys whose time has come are off, gone, or their secrets forgotten.
 
-    Raises a 409 Problem.
+    Where a closing or an opening failed a key can only be turned off. Raises a 409 Problem.
     """
     refuse_unfinished(session, client)
-    _refuse_without_area(client)
+    if client.state is not ClientState.failed or delete or forget:
+        _refuse_without_area(client)
     parameters = {
         "turn_off": [key.id for key in turn_off],
         "delete": [key.id for key in delete],

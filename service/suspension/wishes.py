@@ -10,10 +10,14 @@ from sqlmodel import Session
 
 from models.base import utc_now
 from models.clients import Client, ClientState, current_contract, move_client
+from models.operations import Operation
 from service import problems
 from service.intents import audit, closed, links_of, refuse_unfinished
 from service.problems import Problem
 from service.wishes import Requester
+
+CLOSING_BEGUN = "begun"
+"""Parameter of a closing that may have changed something in AWS, in this run or an earlier one."""
 
 
 def suspend(session: Session, client: Client, reason: str, requester: Requester) -> None:
@@ -60,6 +64,17 @@ def resume(
 def settled_state(client: Client) -> ClientState:
     """Return where the end of an opening leaves the client."""
     return ClientState.open if client.suspended_at is None else ClientState.suspended
+
+
+def state_before_closing(client: Client, operation: Operation) -> ClientState:
+    """Return where a closing that was cancelled leaves the client: as it was, while nothing of it
+    had begun.
+    """
+    before = ClientState(operation.parameters.get("from", ClientState.failed.value))
+    if operation.parameters.get(CLOSING_BEGUN) or before is ClientState.closing:
+        return ClientState.failed
+    # Suspended meanwhile, it does not go back to being open.
+    return settled_state(client) if before is ClientState.open else before
 
 
 def forget_suspension(client: Client) -> None:

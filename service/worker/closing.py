@@ -6,7 +6,7 @@ from models.clients import ClientState, move_client
 from models.database import transaction
 from models.operations import OperationState, transition
 from service.outgoing.ending import announce_end
-from service.suspension.wishes import forget_suspension
+from service.suspension.wishes import CLOSING_BEGUN, forget_suspension
 from service.worker.endings import end_badly, forget_area
 from service.worker.work import FailureReference, Ticket, Work, reference, tell_audit
 from stacks.failures import StackError
@@ -14,6 +14,7 @@ from stacks.failures import StackError
 
 def key_off(work: Work, ticket: Ticket) -> FailureReference | None:
     """Cut every key of the area by direct calls, before anything else (RX-22)."""
+    _begin(work, ticket)
     try:
         job = work.job(ticket)
         work.step(ticket, "key off", done=0, total=job.total)
@@ -26,6 +27,8 @@ def key_off(work: Work, ticket: Ticket) -> FailureReference | None:
             if key.status is AccessKeyStatus.active:
                 key.status = AccessKeyStatus.inactive
                 key.ended_at = utc_now()
+            # It is off now, so that the clock has nothing to do with it any more.
+            key.turn_off_at = None
         tell_audit(session, operation, client, "client.keys_off", keys)
     work.log(ticket, "keys are off", access_key_ids=list(off.access_key_ids))
     return None
@@ -72,3 +75,10 @@ def closed(work: Work, ticket: Ticket) -> FailureReference | None:
 def leave_as_it_is(work: Work, ticket: Ticket, failure: FailureReference) -> None:
     """Record that a closing failed; nothing of it is undone, as the keys must stay off."""
     end_badly(work, ticket, failure)
+
+
+def _begin(work: Work, ticket: Ticket) -> None:
+    """Note, before AWS is touched, that cancelling does not leave the client as it was any more."""
+    with transaction(work.services.database) as session:
+        operation = work.rows(session, ticket).operation
+        operation.parameters = {**operation.parameters, CLOSING_BEGUN: True}

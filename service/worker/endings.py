@@ -20,6 +20,7 @@ from models.operations import (
 from models.stack_outputs import StackOutput
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
+from service.suspension.wishes import state_before_closing
 from service.worker.patience import despite_cuts
 from service.worker.work import (
     FailureReference,
@@ -67,7 +68,7 @@ def _write_end(
 ) -> None:
     with transaction(work.services.database) as session:
         rows = work.rows(session, ticket)
-        _settle_client(session, rows, rest)
+        _settle_client(session, rows, failure, rest)
         _end(rows, failure, list(undone), rest)
         announce_end(session, rows.operation, rows.client)
         outcome = rows.operation.state.value
@@ -117,7 +118,9 @@ def _cut(work: Work, ticket: Ticket) -> str:
     return "Its keys are off; nothing else was rolled back."
 
 
-def _settle_client(session: Session, rows: Rows, rest: str | None) -> None:
+def _settle_client(
+    session: Session, rows: Rows, failure: FailureReference, rest: str | None
+) -> None:
     operation, client, keys = rows
     if operation.kind in (OperationKind.open, OperationKind.reopen):
         left = rest is not None or operation.cancel_mode is CancelMode.leave
@@ -125,12 +128,18 @@ def _settle_client(session: Session, rows: Rows, rest: str | None) -> None:
             forget_area(session, client, keys)
         move_client(client, ClientState.failed)
     elif operation.kind is OperationKind.close:
-        move_client(client, ClientState.failed)
+        cancelled = _was_cancelled(operation, failure)
+        state = state_before_closing(client, operation) if cancelled else ClientState.failed
+        move_client(client, state)
+
+
+def _was_cancelled(operation: Operation, failure: FailureReference) -> bool:
+    return failure["code"] == CANCELLED and operation.cancel_requested_at is not None
 
 
 def _end(rows: Rows, failure: FailureReference, undone: list[str], rest: str | None) -> None:
     operation = rows.operation
-    cancelled = failure["code"] == CANCELLED and operation.cancel_requested_at is not None
+    cancelled = _was_cancelled(operation, failure)
     next_step = _next_step(rows, rest, cancelled=cancelled)
     if cancelled:
         operation.rolled_back, operation.next_step = undone, next_step
@@ -146,6 +155,8 @@ def _next_step(rows: Rows, rest: str | None, *, cancelled: bool) -> str:
     """Return what can be done next: what was cancelled is final, and no retry takes it."""
     operation, client, _ = rows
     if operation.kind is OperationKind.close:
+        if client.state is not ClientState.failed:
+            return f"Nothing of it had begun: {client.slug} is {client.state.value}, as before."
         return f"Send DELETE for {client.slug} again; what is gone already stays gone."
     if operation.kind in _CHANGES:
         return _next_step_of_change(rows, rest, cancelled=cancelled)

@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 from models.base import utc_now
+from models.clients import ClientState
 from models.database import transaction
 from service.delivery.forgetting import receipts_of
 from service.rotation.endings import delete, turn_off
+from service.suspension.switching import target_of
 from service.worker.changing import apply, end_well
 from service.worker.endings import end_badly
-from service.worker.work import FailureReference, Rows, Ticket, Work
+from service.worker.work import FailureReference, Rows, Ticket, Work, reference
+from stacks.failures import StackError
 
 POSTPONED = timedelta(minutes=15)
 """How long after a failure the clock asks again."""
@@ -17,7 +20,7 @@ POSTPONED = timedelta(minutes=15)
 def retire(work: Work, ticket: Ticket) -> FailureReference | None:
     """Wish that the keys are off or gone, and make it so."""
     with transaction(work.services.database) as session:
-        operation, _, keys = work.rows(session, ticket)
+        operation, client, keys = work.rows(session, ticket)
         due_off, due_gone = operation.parameters["turn_off"], operation.parameters["delete"]
         for key in keys:
             if key.id in due_gone:
@@ -29,7 +32,8 @@ def retire(work: Work, ticket: Ticket) -> FailureReference | None:
                 at = key.turn_off_at
                 turn_off(key, utc_now())
                 key.turn_off_at = at
-    return apply(work, ticket)
+        failed = client.state is ClientState.failed
+    return _turn_off(work, ticket) if failed else apply(work, ticket)
 
 
 def retired(work: Work, ticket: Ticket) -> FailureReference | None:
@@ -51,6 +55,19 @@ def postpone(work: Work, ticket: Ticket, failure: FailureReference) -> None:
         for receipt in receipts_of(session, operation.parameters.get("forget", [])):
             receipt.erase_at = later
     end_badly(work, ticket, failure)
+
+
+def _turn_off(work: Work, ticket: Ticket) -> FailureReference | None:
+    """Turn the keys off by direct calls: what is half torn down must not be made again."""
+    try:
+        job = work.job(ticket)
+        work.step(ticket, "key off", done=0, total=job.total)
+        due = [key.access_key_id for key in job.keys if key.id in job.parameters["turn_off"]]
+        target = target_of(job.client, list(job.keys))
+        work.services.areas.switch.keys_off(target, [key_id for key_id in due if key_id])
+    except StackError as error:
+        return reference(error)
+    return None
 
 
 def _clear(rows: Rows) -> None:
