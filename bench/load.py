@@ -67,14 +67,19 @@ def main() -> None:
         sys.exit(1)
 
 
-def run(shape: str, clients: int, callers: int, parallel: int, seed: int) -> dict[str, Any]:
-    """Open and close so many clients on a service of this shape; return the figures."""
+def run(
+    shape: str, clients: int, callers: int, parallel: int, seed: int, module: str = "service"
+) -> dict[str, Any]:
+    """Open and close so many clients on a service of this shape; return the figures.
+
+    ``module`` is the program that its processes run.
+    """
     with tempfile.TemporaryDirectory(prefix="load-") as name:
         folder = Path(name)
         with (
             LocalAws.start(folder / "aws") as aws,
             _database(shape, folder) as url,
-            fleet_on(folder, url, aws) as fleet,
+            fleet_on(folder, url, aws, module) as fleet,
         ):
             pids = _start(fleet, shape, parallel)
             return _measured(fleet, pids, Load(fleet, clients, callers, random.Random(seed)))

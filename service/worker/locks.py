@@ -22,7 +22,7 @@ from models.database import transaction
 _NAMES, _CLIENTS = 0x48616E65, 0x48616E66
 """The first of the two numbers of PostgreSQL's advisory locks: of which kind the second is."""
 
-_SESSION = (
+_SESSION: tuple[str, ...] = (
     # A server that answers late is as good as gone: the watchdog must not wait for it.
     "SET statement_timeout = '2s'",
     "SET idle_session_timeout = 0",

@@ -21,6 +21,7 @@ from service.local import prepare
 from tests.chaos import campaign, child
 from tests.chaos.asking import application_over
 from tests.postgres import running_server
+from tests.service.unhurried import unhurried
 
 ALSO = (campaign, pytest, running_server)
 """What the parent's main module imports: each forked process imports that module again."""
@@ -65,6 +66,7 @@ def _warm_aws() -> None:
         assert client is not None
 
 
+unhurried()
 _keep_models()
 _warm_aws()
 configure_mappers()

@@ -6,7 +6,7 @@ import pytest
 
 from engine.localaws import LocalAws
 from tests.postgres import PostgresServer, new_database
-from tests.service.workers.fleet import Fleet, fleet_on
+from tests.service.workers.fleet import UNHURRIED, Fleet, fleet_on
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,10 @@ def served(
 ) -> Iterator[Fleet]:
     """An API without a worker; starting it takes longer than most tests."""
     folder = tmp_path_factory.mktemp("fleet")
-    with new_database(postgres_server) as url, fleet_on(folder, url, local_aws) as made:
+    with (
+        new_database(postgres_server) as url,
+        fleet_on(folder, url, local_aws, UNHURRIED) as made,
+    ):
         made.serve()
         yield made
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -30,9 +29,11 @@ from service.assembly import build_areas, build_foundation
 from service.settings import Settings
 from tests.localaws import client_of
 from tests.service.http.conftest import ABC_LLC
+from tests.waiting import PATIENCE, until
 
-PATIENCE = 60.0
 REASON = {"reason": "of the test"}
+UNHURRIED = "tests.service.unhurried"
+"""The service whose workers are not surprised by a busy machine."""
 
 
 @dataclass
@@ -64,10 +65,13 @@ class Process:
 
 
 class Fleet:
-    """Processes over one database, one local AWS and one folder of state."""
+    """Processes over one database, one local AWS and one folder of state.
 
-    def __init__(self, folder: Path, url: str, aws: LocalAws) -> None:
-        self.folder, self.url, self.aws = folder, url, aws
+    ``module`` is the program that they run unless told otherwise.
+    """
+
+    def __init__(self, folder: Path, url: str, aws: LocalAws, module: str = "service") -> None:
+        self.folder, self.url, self.aws, self.module = folder, url, aws, module
         upgrade(url)
         Keyring.generate(folder / "sealing.json")
         self.database: Engine = create_engine_for(url)
@@ -108,7 +112,7 @@ class Fleet:
     def start(
         self,
         *command: str,
-        module: str = "service",
+        module: str | None = None,
         url: str | None = None,
         changes: Mapping[str, str] | None = None,
         wait: bool = True,
@@ -118,7 +122,7 @@ class Fleet:
         self._exit.callback(errors.close)
         environment = {**os.environ, **self.aws.environment(), **self.variables(url)}
         popen = subprocess.Popen(
-            [sys.executable, "-m", module, *command, "--json"],
+            [sys.executable, "-m", module or self.module, *command, "--json"],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -216,11 +220,7 @@ class Fleet:
 
     def until(self, true: Callable[[], Any], timeout: float = PATIENCE) -> Any:
         """Wait until something is true, and return it."""
-        deadline = time.monotonic() + timeout
-        while not (found := true()):
-            assert time.monotonic() < deadline, self.story()
-            time.sleep(0.02)
-        return found
+        return until(true, self.story, patience=timeout)
 
     def settle(self, timeout: float = PATIENCE) -> None:
         """Wait until every operation has ended."""
@@ -275,9 +275,9 @@ def started(answer: httpx.Response) -> str:
 
 
 @contextmanager
-def fleet_on(folder: Path, url: str, aws: LocalAws) -> Iterator[Fleet]:
+def fleet_on(folder: Path, url: str, aws: LocalAws, module: str = "service") -> Iterator[Fleet]:
     """A fleet whose processes end with the context."""
-    made = Fleet(folder, url, aws)
+    made = Fleet(folder, url, aws, module)
     try:
         yield made
     finally:

@@ -13,6 +13,7 @@ from typing import Any
 
 from service.cli import main
 from stacks.areas import Areas
+from tests.service.unhurried import unhurried
 
 NOTED = ("open", "close", "key_off")
 
@@ -41,6 +42,7 @@ def note(token: str, what: str, slug: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    unhurried()
     for name in NOTED:
         setattr(Areas, name, noted(name, getattr(Areas, name)))
     main()

@@ -1,6 +1,5 @@
 """What is kept no longer than it is of use."""
 
-import time
 from datetime import timedelta
 
 from sqlmodel import select
@@ -14,6 +13,7 @@ from service.worker.durable import KEEP
 from service.worker.retention import KEEP_KEYS, KEEP_WORKERS, Retention, forget_keys, forget_workers
 from tests.service.worker.conftest import runtime
 from tests.service.worker.test_worker import ended, wish
+from tests.waiting import until
 
 __all__ = ["runtime"]
 
@@ -64,11 +64,7 @@ def test_the_durable_engines_old_notes_are_pruned(runtime: Runtime, unique: str)
     durable = runtime.worker._durable
     assert durable.prune() == 0, "young ones stay"
     # The engine notes the end of a workflow a moment after its operation has ended.
-    deadline = time.monotonic() + 10
-    while not (pruned := durable.prune(keep=-KEEP)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert pruned == 1
+    assert until(lambda: durable.prune(keep=-KEEP)) == 1
     assert durable.prune(keep=-KEEP) == 0
 
 
