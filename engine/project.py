@@ -14,7 +14,8 @@ from engine.errors import EngineError
 from engine.files import write_atomically
 
 _EXTENSIONS = (".yaml", ".yml", ".json")
-_READ_ATTEMPTS = 5
+# Two seconds: the writer may be kept waiting by a busy machine in the middle.
+_READ_ATTEMPTS = 200
 _READ_PAUSE_SECONDS = 0.01
 
 _cache: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}

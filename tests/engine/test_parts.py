@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pulumi
 import pulumi_aws as aws
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi import automation as auto
 
+from engine import project
 from engine.arguments import parse
 from engine.backend import open_backend, parse_stack_name
 from engine.checkpoint import CheckpointEncoder, decode_checkpoint
@@ -42,6 +43,7 @@ from engine.state import ResourceState, Snapshot
 from engine.steps import Op, Step
 from engine.urn import make_urn, parse_urn
 from tests.engine.conftest import PASSPHRASE, PROJECT, Workbench, client_program
+from tests.waiting import PATIENCE, until
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -139,24 +141,22 @@ def test_intents_that_come_together_share_a_write() -> None:
     def write(snapshot: Snapshot) -> None:
         written.append(snapshot)
         if len(written) == 1:
-            gate.wait(10)
+            gate.wait(PATIENCE)
 
     manager = SnapshotManager(Snapshot(), [], write)
     first = threading.Thread(target=manager.begin, args=("creating", resource("first")))
     first.start()
-    while not written:
-        time.sleep(0.001)
+    until(lambda: written)
     others = [
         threading.Thread(target=manager.begin, args=("creating", resource(f"r{number}")))
         for number in range(10)
     ]
     for thread in others:
         thread.start()
-    while len(manager.current().pending_operations) < 11:
-        time.sleep(0.001)
+    until(lambda: len(manager.current().pending_operations) == 11)
     gate.set()
     for thread in (first, *others):
-        thread.join(10)
+        thread.join(PATIENCE)
     assert [len(snapshot.pending_operations) for snapshot in written] == [1, 11]
     manager.close()
 
@@ -177,9 +177,7 @@ def test_an_outcome_is_written_without_being_awaited() -> None:
     manager = SnapshotManager(Snapshot(), [], written.append)
     operation = manager.begin("creating", resource("a"))
     manager.end(operation, new=resource("a"))
-    deadline = time.monotonic() + 5
-    while len(written) < 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    until(lambda: len(written) == 2)
     assert not written[-1].pending_operations
     assert len(written[-1].resources) == 1
     manager.close()
@@ -320,17 +318,19 @@ def test_the_backend_may_be_named_in_the_project(workbench: Workbench) -> None:
     assert [item["name"] for item in json.loads(listed)] == ["ABC-LLC"]
 
 
-def test_a_project_file_that_is_being_written_is_read_again(workbench: Workbench) -> None:
+def test_a_project_file_that_is_being_written_is_read_again(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workbench.workspace()
     path = workbench.work / "Pulumi.yaml"
     content = path.read_text()
     path.write_text("")
-    timer = threading.Timer(0.02, lambda: path.write_text(content))
-    timer.start()
+    pause = SimpleNamespace(sleep=lambda _: path.write_text(content))
+    monkeypatch.setattr(project, "time", pause)
     command = EmbeddedCommand(provider=workbench.cloud.provider)
     listed = command.run(["stack", "ls"], str(workbench.work), workbench.environment())
-    timer.join()
     assert listed.code == 0
+    monkeypatch.undo()
     path.write_text("{}")
     os.utime(path)
     with pytest.raises(auto.CommandError, match="names no project"):
