@@ -2,9 +2,7 @@
 
 import itertools
 import json
-import os
 import random
-import secrets
 import signal
 import threading
 import time
@@ -16,6 +14,7 @@ from models.database import transaction
 from models.operations import UNFINISHED, Operation
 from models.workers import live_workers
 from tests.localaws import client_of
+from tests.seeds import first_seed
 from tests.service.workers.fleet import REASON, Fleet
 
 SECONDS = 12.0
@@ -62,7 +61,7 @@ class Caller(threading.Thread):
 
 def test_no_client_is_worked_on_twice_at_once(fleet: Fleet, unique: str, tmp_path: Path) -> None:
     """Across cancel, retry, priorities, a kill and a worker cut off from the database."""
-    seed = int(os.environ.get("SEED", secrets.randbelow(2**32)))
+    seed = first_seed()
     print(f"SEED={seed}")
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     record = tmp_path / "record"
