@@ -31,7 +31,7 @@ def client_of(local: LocalAws, service: str, *, endpoint_url: str = "", **creden
         aws_access_key_id=credentials.get("key", "test"),
         aws_secret_access_key=credentials.get("secret", "test"),
         aws_session_token=credentials.get("token"),
-        config=Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=5),
+        config=Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=60),
     )
 
 

@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from engine.child import Ended, run_child
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Writes a line, then waits for an interrupt, which it counts; a second one would be fatal.
@@ -24,6 +23,14 @@ while not count:
 time.sleep(0.5)
 print("interrupted", len(count), flush=True)
 sys.exit(3)
+"""
+ONE_BY_ONE = f"""
+import pathlib, sys, time
+print("one", flush=True)
+deadline = time.monotonic() + {PATIENCE}
+while not pathlib.Path(sys.argv[1]).exists() and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("two" if time.monotonic() < deadline else "unheard")
 """
 PARENT = """
 import os, sys
@@ -53,12 +60,16 @@ def test_status_and_output() -> None:
     assert run([sys.executable, "-c", code]) == Ended(7, "a\nb", "ç")
 
 
-def test_lines_come_as_they_are_written() -> None:
-    seen: list[tuple[str, float]] = []
-    code = "import time; print('one', flush=True); time.sleep(0.6); print('two')"
-    run([sys.executable, "-c", code], on_output=lambda text: seen.append((text, time.monotonic())))
-    assert [text for text, _ in seen] == ["one", "two"]
-    assert seen[1][1] - seen[0][1] > 0.3
+def test_lines_come_as_they_are_written(tmp_path: Path) -> None:
+    """The second one is written once the first has been heard."""
+    heard, seen = tmp_path / "heard", []
+
+    def hear(text: str) -> None:
+        seen.append(text)
+        heard.touch()
+
+    run([sys.executable, "-c", ONE_BY_ONE, str(heard)], on_output=hear)
+    assert seen == ["one", "two"]
 
 
 def test_environment_and_folder_are_the_given_ones(tmp_path: Path) -> None:
@@ -88,16 +99,8 @@ def test_it_is_interrupted_when_its_parent_is_killed(tmp_path: Path) -> None:
     words = [sys.executable, "-c", PARENT, FORSAKEN.format(folder=str(tmp_path))]
     parent = subprocess.Popen(words, cwd=ROOT)
     try:
-        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     finally:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    wait_until(lambda: (tmp_path / "farewell").exists())
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    """Poll, and fail when it takes too long."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    until(lambda: (tmp_path / "farewell").exists())

@@ -22,6 +22,7 @@ from pulumi import automation as auto
 from engine.locks import locked
 from engine.provider import ProviderError
 from tests.engine.conftest import PASSPHRASE, PROJECT, Workbench, client_program
+from tests.waiting import PATIENCE, until
 
 DENIED = ProviderError("AccessDenied", "not authorized to perform iam:CreateAccessKey")
 
@@ -156,14 +157,16 @@ class Waiting:
     """Refuses the user once the object is being made, and lets the object take its time."""
 
     def __init__(self, begun: threading.Event) -> None:
-        self.begun = begun
+        self.begun, self.refused = begun, threading.Event()
 
     def get(self, key: tuple[str, str]) -> Exception | None:
         if key == ("create", "slow"):
             self.begun.set()
-            time.sleep(0.3)
+            self.refused.wait(PATIENCE)
+            time.sleep(0.3)  # the refusal goes its way meanwhile
             return None
-        self.begun.wait(10)
+        self.begun.wait(PATIENCE)
+        self.refused.set()
         return DENIED
 
 
@@ -336,13 +339,13 @@ def test_two_updates_of_one_stack_at_once(workbench: Workbench) -> None:
 
     def program() -> None:
         entered.set()
-        leave.wait(20)
+        leave.wait(PATIENCE)
         aws.iam.User("user", name="ada")
 
     slow = workbench.stack(program)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(slow.up)
-        assert entered.wait(20)
+        assert entered.wait(PATIENCE)
         with pytest.raises(auto.ConcurrentUpdateError):
             workbench.stack(client_program).up()
         assert workbench.workspace().list_stacks()[0].update_in_progress
@@ -423,10 +426,7 @@ def test_nothing_is_left_behind(workbench: Workbench) -> None:
     for _ in range(3):
         stack.up()
     stack.destroy()
-    deadline = time.monotonic() + 10
-    while set(threading.enumerate()) - threads and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert set(threading.enumerate()) - threads == set()
+    until(lambda: set(threading.enumerate()) <= threads)
     assert list(workbench.state.rglob("*.tmp")) == []
     assert not any(
         path.suffix == ".json" for path in (workbench.state / ".pulumi/locks").rglob("*")

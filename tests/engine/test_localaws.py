@@ -58,7 +58,7 @@ def test_listens_on_one_loopback_port_only(local: LocalAws) -> None:
 def test_speaks_tls_only(local: LocalAws) -> None:
     """RX-02: a plain http request gets no answer."""
     port = int(local.endpoint_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         plain.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try:
             answer = plain.recv(100)
@@ -72,7 +72,7 @@ def test_controls_that_ask_for_no_credentials_are_shut(local: LocalAws) -> None:
     trust = ssl.create_default_context(cafile=local.ca_bundle)
     port = int(local.endpoint_url.rpartition(":")[2])
     for path in ("/_ministack/reset", "/_localstack/init"):
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=5)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=60)
         connection.request("POST", path)
         assert connection.getresponse().status == 404
         connection.close()

@@ -29,6 +29,7 @@ from models.base import new_id
 from models.clients import find_client
 from models.database import WriteTransactionRequired, create_engine_for, transaction, upgrade
 from tests.models.factories import make_client
+from tests.waiting import PATIENCE
 
 CLIENT_ID = "0123456789abcdef0123456789abcdef"
 
@@ -300,7 +301,7 @@ def test_the_chain_is_held_for_its_own_writing_alone(postgres_url: str) -> None:
                 with transaction(engine) as session:
                     append_audit(session, entry_by(actor))
 
-            pool.submit(write).result(timeout=5)
+            pool.submit(write).result(timeout=PATIENCE)
     with transaction(engine, write=False) as session:
         events = session.exec(select(AuditEvent).order_by(col(AuditEvent.sequence))).all()
     assert [event.action for event in events] == ["client.opened", "client.closed"]

@@ -1,5 +1,6 @@
 """Faults of our own machine: refused at the door with a clear 503, and nothing half-written."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ from models.operations import Operation, OperationState
 from models.sealing import KeyFileMissing
 from service.context import Services
 from service.reconcile import survey
+from service.worker import opening
 from tests.service.house import House, house
 from tests.small_disk import SmallDisk, small_disk
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +182,10 @@ def test_a_full_disk_of_the_database(tmp_path: Path, aws: LocalAws, disk: SmallD
 
 def wait_for(home: House, slug: str, words: str) -> None:
     """Wait until the client's operation says that it waits for this."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if any(words in (operation.waiting_for or "") for operation in home.unfinished()):
-            return
-        time.sleep(0.05)
-    raise AssertionError([(o.state, o.step, o.waiting_for) for o in operations(home, slug)])
+    until(
+        lambda: any(words in (operation.waiting_for or "") for operation in home.unfinished()),
+        lambda: [(o.state, o.step, o.waiting_for) for o in operations(home, slug)],
+    )
 
 
 def operations(home: House, slug: str) -> list[Operation]:
@@ -230,16 +231,35 @@ def keys_in_aws(home: House, user: str) -> list[str]:
     return [key["AccessKeyId"] for key in listed]
 
 
+def fill(home: House, disk: SmallDisk) -> None:
+    """Fill the disk, and leave no room in the database's own log either."""
+    with home.services.database.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    disk.fill()
+
+
 def test_a_database_that_fills_up_while_work_goes_on(
-    tmp_path: Path, aws: LocalAws, disk: SmallDisk
+    tmp_path: Path, aws: LocalAws, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The work stands still until there is room, and then ends once."""
+    """The work stands still until there is room, and then ends once.
+
+    Wherever it is when the disk fills up; but no area is open by then.
+    """
+    full, write_down = threading.Event(), opening.write_down
+
+    def once_full(*arguments: Any) -> None:
+        full.wait(PATIENCE)
+        write_down(*arguments)
+
+    monkeypatch.setattr(opening, "write_down", once_full)
     changes = {"database_url": f"sqlite:///{disk.folder / 'handover.db'}", "disk_floor_mb": 1}
     slugs = [f"Filled-{number}" for number in range(4)]
     with house(tmp_path / "data", aws, changes=changes) as home:
         for slug in slugs:
             assert home.ask_open(slug).status_code == 202
-        disk.fill()
+        fill(home, disk)
+        full.set()
         time.sleep(2)
         assert all(client.state is ClientState.opening for client in home.clients())
         disk.free()

@@ -3,14 +3,12 @@
 Requests go through a fault proxy; what is left in AWS is looked at past it.
 """
 
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from botocore.exceptions import ClientError
@@ -34,8 +32,10 @@ from tests.faults.faults import (
     Rules,
     Silent,
     Slow,
+    Tell,
 )
 from tests.faults.proxy import FaultProxy
+from tests.seeds import first_seed
 from tests.stacks.conftest import BUCKET, GROUP, NewArea
 
 MAKING = ("PutObject", "CreateUser", "AddUserToGroup", "PutUserPolicy", "CreateAccessKey")
@@ -46,7 +46,8 @@ REMOVING = (
     "DeleteUser",
     "DeleteObjects",
 )
-SETTLE, ANSWER = 6.0, 0.8
+SETTLE, ANSWER = 30.0, 10.0
+"""Seconds; long enough for a machine that is kept busy, where nothing waits for them to end."""
 
 
 @dataclass
@@ -83,7 +84,10 @@ class World:
         assert not self.areas.stacks.exists(ClientProgram(area))
 
 
-NewWorld = Callable[[], World]
+class NewWorld(Protocol):
+    """Makes areas of their own behind a proxy; AWS may take so many seconds to answer."""
+
+    def __call__(self, answer: float = ANSWER) -> World: ...
 
 
 @pytest.fixture
@@ -91,11 +95,11 @@ def new_world(
     areas: Areas, local_aws: LocalAws, tmp_path: Path, iam: Any, s3: Any
 ) -> Iterator[NewWorld]:
     """Areas behind a proxy that behaves until told otherwise, on the foundation of the others."""
-    patience = {SETTLE_VARIABLE: str(SETTLE), ANSWER_VARIABLE: str(ANSWER)}
     (tmp_path / "state").mkdir()
     with ExitStack() as proxies:
 
-        def make() -> World:
+        def make(answer: float = ANSWER) -> World:
+            patience = {SETTLE_VARIABLE: str(SETTLE), ANSWER_VARIABLE: str(answer)}
             proxy = proxies.enter_context(FaultProxy(local_aws))
             backend = Backend(
                 url=f"file://{tmp_path / 'state'}",
@@ -123,10 +127,22 @@ def test_each_call_that_makes_or_removes_may_go_wrong_once(
 
     Side by side, as nearly all of the time is spent in pauses.
     """
-    faults = (THROTTLED, INTERNAL_FAILURE, UNAVAILABLE, Reset(), LOST_ANSWER, Slow(0.2), Silent())
+    faults: tuple[Fault, ...] = (
+        THROTTLED,
+        INTERNAL_FAILURE,
+        UNAVAILABLE,
+        Reset(),
+        LOST_ANSWER,
+        Slow(0.2),
+        Silent(),
+    )
     with ThreadPoolExecutor(len(faults) + 1) as pool:
         gone = pool.submit(see_it_gone, new_world(), new_area())
-        runs = [pool.submit(go_through, new_world(), new_area(), fault) for fault in faults]
+        worlds = [new_world(1.5 if fault == Silent() else ANSWER) for fault in faults]
+        runs = [
+            pool.submit(go_through, world, new_area(), fault)
+            for world, fault in zip(worlds, faults, strict=True)
+        ]
     for fault, run in zip(faults, runs, strict=True):
         print(fault)
         run.result()
@@ -161,7 +177,7 @@ def test_what_is_new_or_deleted_may_be_unknown_or_still_there_for_seconds(
     world.proxy.consistency.unknown = world.proxy.consistency.lingering = 0.6
     opened = world.areas.open(area)
     [key] = opened.keys
-    world.areas.prove(area, key.access_key_id, key.secret_access_key, timeout=20)
+    world.areas.prove(area, key.access_key_id, key.secret_access_key, timeout=60)
     world.assert_whole(area, opened)
     world.areas.key_off(area, [key.access_key_id])
     world.areas.close(area)
@@ -199,13 +215,11 @@ def test_permanent_refusals_fail_at_once_with_the_code_and_leave_nothing(
 ) -> None:
     area = new_area()
     rule = world.proxy.inject("PutUserPolicy", Refuse(400, code))
-    began = time.monotonic()
     with pytest.raises(StackError) as caught:
         world.areas.open(area)
     assert caught.value.failure.code == code
     assert not caught.value.failure.transient
     assert rule.hits == 1
-    assert time.monotonic() - began < SETTLE
     world.proxy.calm()
     world.areas.close(area)
     world.assert_gone(area)
@@ -217,16 +231,13 @@ def test_a_strangers_user_is_never_taken_though_answers_are_lost(
     """A collision with what does not carry our tag is told, and nothing of it is touched."""
     area = new_area()
 
-    # It appears between our look and our creation, so that only the collision can tell.
-    world.proxy.inject("PutObject", Slow(0.5), times=1)
+    # It appears after our look and just before our second try, so that only the collision tells.
     world.proxy.inject("CreateUser", UNAVAILABLE, times=1)
-    with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(world.areas.open, area)
-        while "CreateUser" not in world.proxy.calls:
-            time.sleep(0.005)
-        world.iam.create_user(UserName=area.user_name)
-        with pytest.raises(CollisionError):
-            opening.result()
+    appears = Tell(lambda call: world.iam.create_user(UserName=call.user))
+    rule = world.proxy.inject("CreateUser", appears, times=1)
+    with pytest.raises(CollisionError):
+        world.areas.open(area)
+    assert rule.hits == 1
     assert world.key_ids(area) == []
     world.areas.close(area)
     assert world.iam.get_user(UserName=area.user_name)
@@ -243,7 +254,7 @@ def see_it_gone(world: World, area: AreaInputs) -> None:
 
 def test_a_seeded_storm_is_weathered(world: World, new_area: NewArea) -> None:
     """Tried again as the worker does, each area ends with exactly its one key."""
-    seed = random.randrange(1 << 32)  # noqa: S311  # reproducible, no secret
+    seed = first_seed()
     print(f"seed {seed}")
     world.proxy.rules = Rules(seed)
     for fault in (THROTTLED, INTERNAL_FAILURE, Reset(), LOST_ANSWER):

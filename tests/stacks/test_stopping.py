@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from stacks.automation import Stacks
 from stacks.backend import Backend, EngineKind
 from stacks.events import ResourceProgress
 from stacks.failures import CANCELLED, StackError
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = pytest.param("embedded", id="embedded")
@@ -262,8 +262,8 @@ def test_the_official_program_ends_with_its_parent(
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     locks = home / "state" / ".pulumi" / "locks"
-    wait_until(lambda: not [path for path in locks.rglob("*.json") if path.is_file()])
-    wait_until(lambda: not processes_with(str(home)))
+    until(lambda: not [path for path in locks.rglob("*.json") if path.is_file()])
+    until(lambda: not processes_with(str(home)))
     assert in_aws(iam, Users(unique)), "it was destroyed to the end: nothing ties it to its parent"
     (tmp_path / "again").mkdir()
     stacks = make_stacks("official", tmp_path / "again", local_aws)
@@ -272,14 +272,6 @@ def test_the_official_program_ends_with_its_parent(
     assert recorded(over, program) == in_aws(iam, program)
     over.destroy(program)
     assert in_aws(iam, program) == set()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Poll, and fail when it takes too long."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def processes_with(text: str) -> list[Any]:

@@ -282,4 +282,4 @@ def test_an_aws_that_is_away_is_told_within_seconds(
     with pytest.raises(StackError) as caught:
         AccessSwitch(nowhere).cut(opened[2])
     assert caught.value.failure.transient
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60

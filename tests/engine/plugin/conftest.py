@@ -46,7 +46,7 @@ class Engine:
     ) -> tuple[str, Properties]:
         answer = self.stub.Create(
             messages.CreateRequest(
-                urn=urn, properties=to_struct(inputs), preview=preview, timeout=30
+                urn=urn, properties=to_struct(inputs), preview=preview, timeout=60
             )
         )
         return answer.id, from_struct(answer.properties)
@@ -97,7 +97,7 @@ def start(env: dict[str, str]) -> Engine:
 def stop(engine: Engine) -> int:
     """End the plugin as the engine does, and wait for it."""
     engine.process.terminate()
-    code = engine.process.wait(20)
+    code = engine.process.wait(60)
     assert engine.process.stdout is not None
     engine.process.stdout.close()
     return code

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points, version
 from typing import Any, get_args, get_origin
 
@@ -29,6 +28,7 @@ from engine.properties import Secret, from_struct, to_struct
 from engine.provider import UNKNOWN
 from tests.engine.aws.test_parity import sdk
 from tests.engine.plugin.conftest import ROOT, Engine, environment, start, stop
+from tests.waiting import until
 
 messages: Any = provider_pb2
 details: Any = status_pb2
@@ -297,10 +297,7 @@ def test_ends_when_its_engine_is_gone(local_aws: LocalAws) -> None:
     launcher.wait()
     launcher.stdout.close()
     launcher.stdin.close()
-    deadline = time.monotonic() + 20
-    while is_alive(plugin) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(plugin)
+    until(lambda: not is_alive(plugin))
 
 
 def is_alive(pid: int) -> bool:

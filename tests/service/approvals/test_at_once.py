@@ -16,6 +16,7 @@ from service.approvals.ending import expire_approvals
 from service.context import Services
 from tests.service.approvals.conftest import NewPerson, Person, audited, stored_approval
 from tests.service.http.handworker import HandWorker
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -34,7 +35,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     gate = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:
-        gate.wait(10)
+        gate.wait(PATIENCE)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:

@@ -188,7 +188,7 @@ def admin(address: str, token: TokenFactory) -> Iterator[httpx.Client]:
 def caller(address: str, bearer: str) -> httpx.Client:
     """An HTTP client that sends this token."""
     return httpx.Client(
-        base_url=address, headers={"Authorization": f"Bearer {bearer}"}, timeout=20, trust_env=False
+        base_url=address, headers={"Authorization": f"Bearer {bearer}"}, timeout=90, trust_env=False
     )
 
 

@@ -1,8 +1,7 @@
 """The page of a one-time link in a real browser: the token goes from the address into a POST."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pypdf import PdfReader
 from service.settings import LocalSettings, Settings
 from tests.pdf.chromium import Chromium, chromium
 from tests.service.http.handworker import HandWorker
+from tests.waiting import until
 
 PATIENCE = 20.0
 VISIBLE = "[...document.querySelectorAll('p,button')].filter(e => e.offsetParent).map(e => e.id)"
@@ -55,13 +55,6 @@ class Tab:
         return set(ids) <= set(self.run(VISIBLE) or ())
 
 
-def until(holds: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def test_the_receiver_sees_downloads_once_and_confirms(
     api: httpx.Client,
     address: str,
@@ -79,7 +72,9 @@ def test_the_receiver_sees_downloads_once_and_confirms(
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(files))
     tab = Tab(browser, f"{address}/collect#{token}")
     about = "document.getElementById('about').textContent"
-    until(lambda: "T-050-003-" in (tab.run(about) or ""), "the page does not say what waits")
+    until(
+        lambda: "T-050-003-" in (tab.run(about) or ""), lambda: "the page does not say what waits"
+    )
     assert tab.shows("about", "until")
     assert token not in tab.run("location.href"), "the token stays in the address"
     tab.run("document.querySelector('#ready button').click()")

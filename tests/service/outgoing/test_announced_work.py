@@ -1,8 +1,6 @@
 """What a real worker announces of real work, and that it reaches a receiver (issue 7)."""
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 from sqlmodel import col, delete, select
@@ -19,6 +17,7 @@ from service.wishes import Requester
 from tests.service.outgoing.receiver import Receiver, signature, signatures
 from tests.service.worker.conftest import runtime as runtime
 from tests.service.worker.test_worker import ended, wish
+from tests.waiting import until
 
 
 def close(runtime: Runtime, slug: str) -> str:
@@ -37,14 +36,6 @@ def feed(runtime: Runtime, operation: Operation) -> list[dict[str, Any]]:
     with transaction(runtime.services.database, write=False) as session:
         rows = session.exec(query.order_by(col(FeedEvent.sequence))).all()
     return [{"type": row.type.value, **row.data} for row in rows]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_opening_and_closing_reach_the_receiver(

@@ -22,6 +22,8 @@ from service.outgoing.announce import announce
 from service.outgoing.endpoints import create_endpoint, delete_endpoint
 from service.wishes import Requester
 from tests.models.factories import make_client, make_operation
+from tests.seeds import first_seed
+from tests.waiting import PATIENCE
 
 URL = "http://127.0.0.1:9/"
 
@@ -120,7 +122,7 @@ def test_each_endpoint_that_wants_it_gets_a_delivery(either: Services) -> None:
 
 def test_a_reader_who_remembers_the_last_sequence_misses_nothing(either: Services) -> None:
     """Writers at once, each dawdling before its commit: no event appears before an earlier one."""
-    seed = random.SystemRandom().randrange(2**32)
+    seed = first_seed()
     print(f"seed {seed}")
     writers, each = 6, 4
     with transaction(either.database) as session:
@@ -181,7 +183,7 @@ def test_announcing_waits_for_no_lock_in_a_circle(either: Services) -> None:
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):
             for outcome in [pool.submit(warn), pool.submit(change)]:
-                outcome.result(timeout=20)
+                outcome.result(timeout=PATIENCE)
     assert len(events(either)) == 5
 
 

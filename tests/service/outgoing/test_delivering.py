@@ -30,6 +30,7 @@ from service.outgoing.sending import Sender
 from service.wishes import Requester
 from tests.models.factories import make_client
 from tests.service.outgoing.receiver import Receiver, receiving, signature, signatures
+from tests.waiting import PATIENCE, until
 
 POLL = 0.02
 
@@ -53,7 +54,7 @@ def either(services: Services, either_url: str) -> Iterator[Services]:
     engine.dispose()
 
 
-def sender(time_limit: float = 5.0) -> Sender:
+def sender(time_limit: float = 60.0) -> Sender:
     """A sender to loopback."""
     rules = Destinations(("127.0.0.1",), (IPv4Network("127.0.0.0/8"),))
     return Sender(rules, time_limit=time_limit)
@@ -61,7 +62,7 @@ def sender(time_limit: float = 5.0) -> Sender:
 
 @contextmanager
 def delivering(
-    services: Services, clock: Callable[[], datetime] = utc_now, time_limit: float = 5.0
+    services: Services, clock: Callable[[], datetime] = utc_now, time_limit: float = 60.0
 ) -> Iterator[Deliverer]:
     """Run a deliverer."""
     deliverer = Deliverer(
@@ -106,14 +107,6 @@ def deliveries(services: Services) -> list[WebhookDelivery]:
     """All deliveries."""
     with transaction(services.database, write=False) as session:
         return list(session.exec(select(WebhookDelivery)).all())
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(POLL / 2)
 
 
 def settled(services: Services, attempts: int) -> WebhookDelivery:
@@ -251,13 +244,15 @@ def test_what_a_dead_process_had_taken_up_is_delivered_by_another(
     either = replace(either, keyring=Keyring.holding(key))
     subscribe(either, receiver.url)
     tell(either, some_client(either))
-    receiver.answer = lambda _: time.sleep(1)
+    release = threading.Event()
+    receiver.answer = lambda _: hold(release)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=deliver_in_a_process, args=(url_of(either), key))
     process.start()
-    until(lambda: bool(receiver.received), seconds=60)
+    until(lambda: bool(receiver.received))
     process.kill()
     process.join()
+    release.set()
     receiver.answer = None
     [delivery] = deliveries(either)
     assert (delivery.state, delivery.attempts) == (DeliveryState.pending, 1)
@@ -274,7 +269,7 @@ def deliver_in_a_process(url: str, key: bytes) -> None:
     """Deliver until killed."""
     services = MinimalServices(create_engine_for(url), Keyring.holding(key))
     Deliverer(services, sender=sender(60)).launch()  # type: ignore[arg-type]
-    time.sleep(60)
+    time.sleep(600)
 
 
 class MinimalServices:
@@ -293,7 +288,7 @@ def test_an_attempt_whose_lease_was_lost_changes_nothing(
     subscribe(services, receiver.url)
     tell(services, client)
     later = utc_now() + 10 * LEASE
-    with delivering(services, time_limit=30):
+    with delivering(services, time_limit=2 * PATIENCE):
         until(lambda: bool(receiver.received))
         with transaction(services.database) as session:
             row = session.exec(select(WebhookDelivery)).one()
@@ -306,7 +301,7 @@ def test_an_attempt_whose_lease_was_lost_changes_nothing(
 
 def hold(release: threading.Event) -> None:
     """Answer nothing until released, and then hang up."""
-    release.wait(30)
+    release.wait(PATIENCE)
 
 
 def test_a_receiver_that_hangs_does_not_hold_up_the_others(
@@ -319,7 +314,7 @@ def test_a_receiver_that_hangs_does_not_hold_up_the_others(
         subscribe(services, hanging.url)
         subscribe(services, receiver.url)
         tell(services, client, times=20)
-        with delivering(services, time_limit=30):
+        with delivering(services, time_limit=2 * PATIENCE):
             until(lambda: len(receiver.received) == 20)
             assert len(hanging.received) <= PARALLEL_PER_ENDPOINT
             with transaction(services.database) as session:

@@ -30,6 +30,7 @@ from tests.service.suspension.hands import (
     new_name,
     works,
 )
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -241,10 +242,7 @@ def test_timers_survive_a_restart(folder: Path, local_aws: LocalAws) -> None:
             session.get_one(AccessKey, old.id).turn_off_at = utc_now() + timedelta(seconds=1)
     time.sleep(1)
     with house(folder, local_aws) as second:
-        deadline = time.monotonic() + 30
-        while held_keys(second, slug)[str(old.access_key_id)] != "Inactive":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: held_keys(second, slug)[str(old.access_key_id)] == "Inactive")
         second.settle()
         assert works(second, second.keys(slug)[1])
         # A suspension with the worker at work: the answer is AWS's own, in this process.

@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
         passphrase=SecretStr("of the test"),
         wait_limit_seconds=5,
         base_url=BASE_URL,
-        webhook_fetch_seconds=2,
+        webhook_fetch_seconds=30,
     )
 
 
@@ -56,7 +56,7 @@ def tool_api() -> Iterator[FakeToolApi]:
 @pytest.fixture
 def visitor(address: str) -> Iterator[httpx.Client]:
     """Somebody without a token."""
-    with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=90) as client:
         yield client
 
 

@@ -129,7 +129,7 @@ class FakeToolApi:
         """Answer one request."""
         self.asked.append(request.path)
         if self.slow:
-            self.delay.wait(20)
+            self.delay.wait(60)
         path = urlsplit(request.path).path
         if self.redirect_to is not None:
             self._send(request, 302, {}, self.redirect_to)

@@ -4,7 +4,6 @@ busy.
 
 import json
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +18,11 @@ from models.webhooks import WebhookEvent, claim_event
 from service.context import Services
 from service.webhooks.fetching import usable_api_url
 from service.webhooks.processing import FETCH_DELAYS, LEASE, EventProcessor
+from tests.service.http.conftest import with_settings
 from tests.service.webhooks.conftest import Connect
 from tests.service.webhooks.fake_apis import FakeToolApi
 from tests.service.webhooks.tools import HUBSPOT, PIPEDRIVE, Contract
+from tests.waiting import until
 
 
 def hurry(services: Services) -> None:
@@ -120,8 +121,10 @@ def test_an_api_that_is_too_slow_is_left(
     processor: EventProcessor,
     contract: Contract,
     tool_api: FakeToolApi,
+    services: Services,
 ) -> None:
     tool_api.slow = True
+    processor = EventProcessor(with_settings(services, webhook_fetch_seconds=1.0))
     connection = connected(PIPEDRIVE)
     connection.deliver(PIPEDRIVE.event(contract))
     processor.sweep()
@@ -143,8 +146,7 @@ def test_who_comes_back_after_its_lease_writes_nothing(
     connection.deliver(PIPEDRIVE.event(contract))
     slow = threading.Thread(target=processor.sweep)
     slow.start()
-    while not tool_api.asked:
-        time.sleep(0.01)
+    until(lambda: tool_api.asked)
     with transaction(services.database) as session:
         [held] = session.exec(select(WebhookEvent)).all()
         assert claim_event(session, held.id, utc_now() + 2 * LEASE, LEASE)

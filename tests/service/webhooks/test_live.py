@@ -16,6 +16,7 @@ from tests.service.live.test_main_job import code_of, key_of
 from tests.service.webhooks.connected import PATIENCE, Connected, connect
 from tests.service.webhooks.fake_apis import FakeToolApi
 from tests.service.webhooks.tools import BASE_URL, TOOLS, Contract, Tool
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_flood_of_deliveries_makes_one_stack_and_one_key(
         states = sorted(event["state"] for event in connection.events())
     assert states == ["duplicate"] * 9 + ["opened"]
     [operation] = api.get("/v1/operations", params={"client": slug}).json()["items"]
-    api.get(operation["links"]["self"], headers={"Prefer": "wait=20"})
+    until(lambda: api.get(operation["links"]["self"]).json()["state"] == "succeeded")
     assert len(root(served, "iam").list_access_keys(UserName=slug)["AccessKeyMetadata"]) == 1
 
 

@@ -11,6 +11,7 @@ from service.cli.engine import run_embedded
 from stacks.client import CLIENTS_PROJECT
 from tests.service.house import House, house
 from tests.service.test_doors import check, keys_in_aws, operations, wait_for
+from tests.service.worker.test_full_disk import time_is_up
 
 ELSEWHERE = "another-machine"
 
@@ -92,10 +93,13 @@ def test_what_the_holder_makes_is_not_taken_for_half_made(
 
 
 def test_the_deadline_ends_the_wait(tmp_path: Path, local_aws: LocalAws, unique: str) -> None:
-    changes = {"operation_deadline_seconds": 2}
-    with house(tmp_path / "data", local_aws, changes=changes) as home:
+    with house(tmp_path / "data", local_aws) as home:
         lock = hold(home, unique)
         assert home.ask_open(unique).status_code == 202
+        wait_for(home, unique, ELSEWHERE)
+        # The rollback, too, waits for the stack, and no longer than an operation may take.
+        home.services.settings.operation_deadline_seconds = 2
+        time_is_up(home, last(home, unique))
         home.settle()
         operation = last(home, unique)
         assert operation.failure_code == "DeadlineExceeded"

@@ -1,6 +1,5 @@
 """The worker in this process: what nobody starts, what breaks, and what was given up."""
 
-import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from service.worker.circuit import Circuit
 from service.worker.journal import Journal
 from service.worker.opening import hand_out, make, roll_back
 from service.worker.work import Superseded, Ticket, Work, failure_of
-
-DEADLINE = 30.0
+from tests.waiting import until
 
 
 def wish(runtime: Runtime, slug: str, *, worker: str | None = None) -> str:
@@ -81,14 +79,15 @@ def client_row(slug: str, owner: Actor) -> Client:
 
 def ended(runtime: Runtime, operation_id: str) -> tuple[Operation, Client]:
     """Wait until the operation has ended; return it with its client."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
+
+    def look() -> tuple[Operation, Client] | None:
         with transaction(runtime.services.database, write=False) as session:
             operation = session.get_one(Operation, operation_id)
-            if operation.finished_at is not None:
-                return operation, session.get_one(Client, operation.client_id)
-        time.sleep(0.05)
-    raise AssertionError(f"operation {operation_id} has not ended")
+            if operation.finished_at is None:
+                return None
+            return operation, session.get_one(Client, operation.client_id)
+
+    return until(look, lambda: f"operation {operation_id} has not ended")
 
 
 def exists(iam: Any, user: str) -> bool:

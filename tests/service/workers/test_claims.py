@@ -141,7 +141,7 @@ def test_a_frozen_worker_without_claims_lets_its_clients_go(postgres_url: str) -
     assert not mine.try_client("client"), "it lives"
     worker_row(engine, "frozen", silent=DEAD_AFTER["postgresql"] + 1)
     free_the_dead(engine, "me", mine)
-    until(lambda: mine.try_client("client"), lambda: "the frozen worker still has its turn")
+    until(lambda: mine.try_client("client"), "the frozen worker still has its turn")
     mine.close()
     engine.dispose()
 

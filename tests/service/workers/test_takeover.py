@@ -1,10 +1,7 @@
 """A dead worker's operations go on elsewhere, soon and once; one cut off ends itself."""
 
 import signal
-import threading
-import time
 from datetime import datetime
-from typing import Self
 
 import psycopg
 
@@ -13,38 +10,10 @@ from service.worker.presence import LOST_EXIT
 from tests.service.unhurried import TAKEN_OVER_AS_PROMISED
 from tests.service.workers.fleet import Fleet, Process
 from tests.service.workers.pipe import Pipe
+from tests.waiting import Standstill
 
 WITHIN = 10.0
 """Seconds from a worker's last sign of life to the begin of the new run."""
-
-
-class Standstill(threading.Thread):
-    """Counts the seconds in which a machine that does too much let nothing of the test go on."""
-
-    TICK = 0.1
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seconds = 0.0
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Begin to count."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Count no more."""
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        """Count by how much ticks are late that are late by more than one."""
-        due = time.monotonic() + self.TICK
-        while not self._over.wait(max(0.0, due - time.monotonic())):
-            late = time.monotonic() - due
-            self.seconds += late if late > self.TICK else 0.0
-            due = time.monotonic() + self.TICK
 
 
 def taken_over(
