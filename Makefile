@@ -42,9 +42,9 @@ bench: $(INSTALLED)  ## measure; prints tables and writes bench/out/*.json
 load: $(INSTALLED)  ## 2,000 clients by 50 callers, then all closed; writes bench/out/load.json
 	@$(BIN)/python -m bench.load
 
-chaos: $(INSTALLED)  ## 1,000 seeded fault runs (RUNS=n: fewer); SEED=n begins there, ONLY=n runs one alone; ENGINE=official
+chaos: $(INSTALLED)  ## 1,000 seeded fault runs (RUNS=n: fewer); SEED=n begins there, ONLY=n runs one alone; EACH=suspend; ENGINE=official
 	@scripts/system-packages
-	@$(BIN)/python -m tests.chaos $(if $(ENGINE),--engine $(ENGINE)) \
+	@$(BIN)/python -m tests.chaos $(if $(ENGINE),--engine $(ENGINE)) $(if $(EACH),--each $(EACH)) \
 	  $(if $(ONLY),--only $(ONLY),--runs $(or $(RUNS),1000) $(if $(SEED),--seed $(SEED)))
 
 lock: $(INSTALLED)  ## resolve the dependencies anew into requirements.lock

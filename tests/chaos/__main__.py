@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stacks.backend import EngineKind, official_program
 from tests.chaos.campaign import (
+    at_each,
     campaign,
     explore_all,
     hit_the_rest,
@@ -21,6 +22,7 @@ from tests.chaos.campaign import (
     tally_of,
     write,
 )
+from tests.chaos.hooks import KILL, SUSPEND
 from tests.chaos.run import Catalogue, by_seed, carry_out, on_postgresql
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.world import World, world
@@ -39,8 +41,12 @@ def main() -> int:
         catalogues = explore_all(worlds[0], options.kind or SCENARIOS)
         if options.only is not None:
             return _alone(worlds, catalogues, options.only)
-        print(f"seed {options.seed}: {options.runs} runs", flush=True)
         tally = tally_of(catalogues)
+        if options.each is not None:
+            at_each(worlds, tally, options.each)
+            print(tally.sums())
+            return 1 if tally.failures else 0
+        print(f"seed {options.seed}: {options.runs} runs", flush=True)
         seeds = range(options.seed, options.seed + options.runs)
         campaign([(it, of_seeds(it, catalogues, seeds)) for it in worlds], tally)
         print(f"{tally.sums()}\nnow a kill at each point that was missed", flush=True)
@@ -55,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000))  # noqa: S311
     parser.add_argument("--only", type=int, help="run this one seed and tell what it does")
+    parser.add_argument("--each", choices=[KILL, SUSPEND], help="this alone, once at each point")
     parser.add_argument("--kind", action="append", choices=list(SCENARIOS))
     parser.add_argument("--engine", choices=["embedded", "official"], default="embedded")
     options = parser.parse_args()

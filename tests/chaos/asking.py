@@ -1,6 +1,7 @@
 """A caller of the service: asks for operations as the API's callers, or the clock, do."""
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -30,6 +31,17 @@ def ask(services: Services, token: str, scenario: Scenario, slug: str, kind: Ope
     answer = asyncio.run(_send(services, request, headers))
     if not answer.is_success:
         raise RuntimeError(f"{kind.value} {slug}: {answer.status_code} {answer.text}")
+
+
+def suspend(services: Services, token: str, slug: str) -> None:
+    """Have the client suspended, as somebody would who repeats the request until AWS confirms it.
+
+    One that is closed or was taken back meanwhile is suspended too: no key of it may work.
+    """
+    headers = {"Authorization": f"Bearer {token}"}
+    request = Request("POST", f"/v1/clients/{slug}/suspend", params={"reason": "of the run"})
+    while not asyncio.run(_send(services, request, headers)).is_success:
+        time.sleep(0.1)
 
 
 def operation_of(services: Services, slug: str, kind: OperationKind) -> Operation | None:

@@ -16,11 +16,12 @@ from tests.faults.calls import parse, refusal
 class Calls:
     """Has a point before each call and one after its answer, and denies one for good.
 
-    ``at`` is told where a point goes by, and answers whether the call's answer is to be lost.
+    ``at`` is told where a point goes by, and answers whether the call's answer is to be lost;
+    ``denied`` says whether the action is denied.
     """
 
     at: Callable[[str, str], bool]
-    denied: str = ""
+    denied: Callable[[str], bool]
 
     def install(self) -> None:
         """Wrap boto3's way out."""
@@ -38,7 +39,7 @@ class Calls:
         body = _text(request.body).encode() if isinstance(request.body, (bytes, str)) else b""
         target = "/" + request.url.split("/", 3)[3]
         call = parse(request.method, target, headers, body)
-        if self.denied and call.action == self.denied:
+        if self.denied(call.action):
             return _denied(request.url, call.service)
         self.at(call.action, BEFORE)
         answer = send()

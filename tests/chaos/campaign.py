@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.invariants import broken_everywhere
-from tests.chaos.points import Point
+from tests.chaos.points import REQUEST, Point
 from tests.chaos.run import (
     MOST_FAULTS,
     Catalogue,
@@ -125,7 +125,7 @@ def of_seeds(world: World, catalogues: Sequence[Catalogue], seeds: range) -> Ite
             print(f"{world.folder.name}: {number} of {len(mine)} runs", flush=True)
 
 
-def killed(name: str, faults: Sequence[Planned]) -> Runner:
+def meeting(name: str, faults: Sequence[Planned]) -> Runner:
     """The run of a client of this name that meets these faults."""
     kind = faults[0].point.kind
     slug = kind.replace(" ", "-")
@@ -136,10 +136,19 @@ def hit_the_rest(worlds: Sequence[World], tally: Tally) -> None:
     """Kill at each point that was never hit: several in one run, and alone where one was missed."""
     for length in (MOST_FAULTS, 1):
         runs = [
-            killed(f"rest-{length}-{number}", faults)
+            meeting(f"rest-{length}-{number}", faults)
             for number, faults in enumerate(chains(tally.never_hit, length))
         ]
         share(runs, worlds, tally)
+
+
+def at_each(worlds: Sequence[World], tally: Tally, fault: str) -> None:
+    """Let the fault come at each point of the work itself, in a run of its own."""
+    at_work = [point for point in tally.points if point.step != REQUEST]
+    runs = [
+        meeting(f"each-{number}", faults) for number, faults in enumerate(chains(at_work, 1, fault))
+    ]
+    share(runs, worlds, tally)
 
 
 def share(runs: Sequence[Runner], worlds: Sequence[World], tally: Tally) -> None:

@@ -15,7 +15,7 @@ from service.assembly import running
 from service.context import Services
 from service.local import local_settings
 from stacks.backend import EngineKind
-from tests.chaos.asking import ask, operation_of, spoil
+from tests.chaos.asking import ask, operation_of, spoil, suspend
 from tests.chaos.hooks import Trigger, Watch
 from tests.chaos.plugin import listen
 from tests.chaos.points import REQUEST, Point
@@ -54,10 +54,10 @@ def main(spec: Spec, pipe: Connection) -> None:
     """
     logging.basicConfig(filename=spec.folder / "logs" / "service.log", force=True)
     scenario = SCENARIOS[spec.scenario]
-    watch = Watch(pipe, spec.trigger, scenario.denied)
+    watch = Watch(pipe, spec.trigger, scenario, lambda: suspend(services, spec.token, spec.slug))
     watch.install()
     if spec.engine == "official":
-        listen(watch.at, scenario.denied)
+        listen(watch.at, scenario.denied.action if scenario.denied else "")
     secrets._keys.update(spec.derived)
     changes = {"database_url": spec.database_url, "engine": spec.engine}
     settings = local_settings(spec.folder).model_copy(update=changes)
@@ -74,6 +74,8 @@ def main(spec: Spec, pipe: Connection) -> None:
             if not _ended(services, spec.slug, kind):
                 os._exit(STUCK)
         watch.kind = ""
+        if watch.suspension is not None:
+            watch.suspension.join()
         pipe.send(("done", _in_order(watch.seen)))
         # No orderly stop: what has ended must stay so without one.
         os._exit(DONE)

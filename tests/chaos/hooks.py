@@ -20,15 +20,21 @@ from models.operations import OperationKind
 from service.worker import beginning, plans
 from tests.chaos.calls import Calls
 from tests.chaos.points import AFTER, BEFORE, COMMIT, REQUEST, STEP, Point
+from tests.chaos.scenarios import Scenario
 
-KILL, LOST, ASK = "kill", "lost", "ask"
+KILL, LOST, ASK, SUSPEND = "kill", "lost", "ask", "suspend"
+HEAD_START = 0.3
+"""Seconds that a suspension gets before the work goes on. It may have to wait for the work itself,
+where that is within a transaction."""
 TRIES = 15
 """After so many deaths of its worker an operation is given up here, and not after five."""
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """What is to happen when a point goes by for the nth time: die, lose the answer, ask."""
+    """What is to happen when a point goes by for the nth time: die, lose the answer, ask, or
+    suspend the client.
+    """
 
     point: Point
     fault: str
@@ -41,11 +47,13 @@ class Watch:
 
     pipe: Connection
     trigger: Trigger | None
-    denied: str = ""
+    scenario: Scenario
+    suspend: Callable[[], None]
     kind: str = ""
     step: str = REQUEST
     seen: Counter[Point] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    suspension: threading.Thread | None = None
 
     def at(self, what: str, phase: str) -> bool:
         """A point goes by; tell whether the answer of the call there is to be lost."""
@@ -63,7 +71,17 @@ class Watch:
             if due.fault == ASK:
                 # The world outside is changed meanwhile; this thread holds still.
                 self.pipe.recv()
+        if due.fault == SUSPEND:
+            # Its own calls and commits go by here too.
+            self.suspension = threading.Thread(target=self.suspend, daemon=True)
+            self.suspension.start()
+            self.suspension.join(HEAD_START)
         return due.fault == LOST
+
+    def denies(self, action: str) -> bool:
+        """Tell whether AWS denies the call in the step that the work is in."""
+        denied = self.scenario.denied
+        return denied is not None and action == denied.action and denied.step in ("", self.step)
 
     def install(self) -> None:
         """Wrap plans, calls and commits of this process, and let it die often."""
@@ -71,7 +89,7 @@ class Watch:
         taking_up.TRIES = TRIES
         for kind, plan in list(plans.PLANS.items()):
             self._wrap_plan(kind, plan)
-        Calls(self.at, self.denied).install()
+        Calls(self.at, self.denies).install()
         event.listen(Session, "before_commit", lambda _: self.at(COMMIT, BEFORE))
         event.listen(Session, "after_commit", lambda _: self.at(COMMIT, AFTER))
 

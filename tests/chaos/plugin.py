@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def main() -> None:
     """Be the plugin."""
     _ask(PLUGIN, BEFORE)
-    Calls(lambda action, phase: _ask(ENGINE + action, phase), os.environ[DENIED]).install()
+    denied = os.environ[DENIED]
+    Calls(lambda action, phase: _ask(ENGINE + action, phase), lambda it: it == denied).install()
     server.main()
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.hooks import ASK, KILL, LOST, Trigger
+from tests.chaos.hooks import ASK, KILL, LOST, SUSPEND, Trigger
 from tests.chaos.invariants import broken
 from tests.chaos.points import AFTER, REQUEST, Point
 from tests.chaos.scenarios import SCENARIOS, Scenario
@@ -30,7 +30,8 @@ class Planned:
 
     def trigger(self) -> Trigger:
         """What the process is told; it asks, where the fault comes from outside."""
-        return Trigger(self.point, self.fault if self.fault in (KILL, LOST) else ASK, self.nth)
+        inside = self.fault in (KILL, LOST, SUSPEND)
+        return Trigger(self.point, self.fault if inside else ASK, self.nth)
 
     def outside(self, world: World) -> Outside:
         """What is done to the world while the process holds still."""
@@ -79,7 +80,7 @@ def explore(world: World, name: str) -> Catalogue:
     life = world.live(name, slug)
     assert life.exit_code == 0, f"{name} without a fault ended with {life.exit_code}"
     assert not (found := broken(world, scenario, slug)), found
-    points = dict(life.seen)
+    points = {point: times for point, times in life.seen if scenario.is_its_own(point)}
     missing = [point for point in scenario.planned() if point not in points]
     assert not missing, f"points of the plan that never went by: {missing}"
     return Catalogue(scenario, points)
@@ -111,6 +112,8 @@ def by_seed(catalogues: Sequence[Catalogue], seed: int) -> list[Planned]:
 def _fault_for(point: Point, chance: random.Random, *, several: bool) -> str:
     """A fault that fits the point; on PostgreSQL (``several`` processes) there are more."""
     faults = [KILL] * 6 + [FREEZE, RESTART]
+    if point.step != REQUEST:
+        faults += [SUSPEND] * 2
     if point.is_call and point.phase == AFTER:
         faults += [LOST] * 3
     if point.is_in_engine:
@@ -121,14 +124,16 @@ def _fault_for(point: Point, chance: random.Random, *, several: bool) -> str:
     return chance.choice(faults)
 
 
-def chains(points: Sequence[Point], length: int = MOST_FAULTS) -> list[list[Planned]]:
-    """Kills at each point, up to so many in one run of their kind, in their order.
+def chains(
+    points: Sequence[Point], length: int = MOST_FAULTS, fault: str = KILL
+) -> list[list[Planned]]:
+    """The fault at each point, up to so many in one run of their kind, in their order.
 
     Far apart, so that what goes by once only is not yet past when the work begins anew.
     """
     runs: list[list[Planned]] = []
     for kind in dict.fromkeys(point.kind for point in points):
-        mine = [Planned(point, KILL) for point in points if point.kind == kind]
+        mine = [Planned(point, fault) for point in points if point.kind == kind]
         count = -(-len(mine) // length)
         runs += [mine[offset::count] for offset in range(count)]
     return runs
