@@ -10,17 +10,22 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from engine.aws.clients import Clients
+from engine.aws.failures import AWAY, THROTTLED, UNREACHABLE
 from engine.provider import ProviderError
 from stacks.access import AreaAccess, KeyOff, Remaining, error_code, prove_key, told
 from stacks.automation import Stacks
 from stacks.client import AreaInputs, ClientProgram
 from stacks.clients import clients_for, hurried_clients_for
 from stacks.events import Drift, OnProgress, PlannedChange, ignore_progress
+from stacks.failures import StackError
 from stacks.forgetting import forget_copies, forget_in_state
 from stacks.foundation import GROUP_POLICY
 from stacks.recovery import Recovered, known_key_ids, recover, update_and_recover
 from stacks.stopping import ShouldStop
 from stacks.suspension import AccessSwitch
+
+_REFUSED = "AWS refuses the service's credentials"
+_SLOWER = "AWS asks for fewer calls and tells nothing for the moment."
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class OpenedArea:
 
 @dataclass(frozen=True)
 class AreasReadiness:
-    """Whether areas can be opened here; ``problems`` says what to do about each red item."""
+    """Whether areas can be opened here; ``problems`` says what to do about each red item.
+
+    ``throttled``: AWS asked for fewer calls instead of telling, so that nothing is known to be red.
+    """
 
     engine: str
     engine_version: str
@@ -52,6 +60,7 @@ class AreasReadiness:
     account: str | None
     foundation: bool
     problems: tuple[str, ...]
+    throttled: bool = False
 
 
 class Areas:
@@ -190,16 +199,36 @@ class Areas:
         forget_copies(self.stacks, area)
 
     def answers(self) -> bool:
-        """Tell whether AWS answers the service's credentials, with one cheap call."""
-        return self._identity([])[0] is not None
+        """Tell whether STS, IAM and S3 all answer, be it with a refusal; one cheap call each.
+
+        An area needs each of them, and each may be away alone.
+        """
+        return all(
+            self._is_answered(ask)
+            for ask in (
+                lambda clients: clients.sts.get_caller_identity(),
+                lambda clients: clients.iam.get_group_policy(
+                    GroupName=self.group, PolicyName=GROUP_POLICY
+                ),
+                lambda clients: clients.s3().head_bucket(Bucket=self.bucket),
+            )
+        )
+
+    def _is_answered(self, ask: Callable[[Clients], object]) -> bool:
+        try:
+            with told(self.bucket):
+                ask(hurried_clients_for(self.environment))
+        except StackError as error:
+            return error.failure.code not in AWAY
+        return True
 
     def readiness(self) -> AreasReadiness:
         """Look at identity and foundation; never raises for what it reports.
 
         Somebody waits for it, so that an AWS that is away is told within seconds.
         """
-        problems: list[str] = []
-        arn, account = self._identity(problems, hurried_clients_for)
+        problems: dict[str, str] = {}
+        arn, account = self._identity(problems)
         foundation = arn is not None and self._foundation(problems)
         return AreasReadiness(
             engine=self.stacks.engine,
@@ -208,38 +237,42 @@ class Areas:
             identity_arn=arn,
             account=account,
             foundation=foundation,
-            problems=tuple(problems),
+            problems=tuple(problems.values()),
+            throttled=any(code in THROTTLED for code in problems),
         )
 
-    def _identity(
-        self,
-        problems: list[str],
-        clients_of: Callable[[Mapping[str, str]], Clients] = clients_for,
-    ) -> tuple[str | None, str | None]:
+    def _identity(self, problems: dict[str, str]) -> tuple[str | None, str | None]:
+        """Return the ARN and the account, or note the trouble by its code."""
         try:
-            identity: Any = clients_of(self.environment).sts.get_caller_identity()
+            identity: Any = hurried_clients_for(self.environment).sts.get_caller_identity()
         except ClientError as error:
-            problems.append(f"AWS refuses the service's credentials: {error_code(error)}.")
+            code = error_code(error)
+            problems[code] = _SLOWER if code in THROTTLED else f"{_REFUSED}: {code}."
         except BotoCoreError as error:
-            problems.append(f"AWS can't be reached: {error}.")
+            problems[UNREACHABLE] = f"AWS can't be reached: {error}."
         except ProviderError as error:
-            problems.append(f"{error}.")
+            problems[error.code] = f"{error}."
         else:
             return str(identity["Arn"]), str(identity["Account"])
         return None, None
 
-    def _foundation(self, problems: list[str]) -> bool:
+    def _foundation(self, problems: dict[str, str]) -> bool:
         clients = hurried_clients_for(self.environment)
         try:
             clients.s3().head_bucket(Bucket=self.bucket)
             clients.iam.get_group_policy(GroupName=self.group, PolicyName=GROUP_POLICY)
         except ClientError as error:
-            problems.append(
-                f"The foundation is not there ({error_code(error)} for bucket {self.bucket} or "
-                f"the policy of group {self.group}). Run `handover foundation up`."
+            code = error_code(error)
+            problems[code] = (
+                _SLOWER
+                if code in THROTTLED
+                else (
+                    f"The foundation is not there ({code} for bucket {self.bucket} or "
+                    f"the policy of group {self.group}). Run `handover foundation up`."
+                )
             )
         except BotoCoreError as error:
-            problems.append(f"AWS can't be reached: {error}.")
+            problems[UNREACHABLE] = f"AWS can't be reached: {error}."
         else:
             return True
         return False

@@ -59,6 +59,9 @@ _OUT_OF_ORDER = frozenset(
 )
 TRANSIENT = THROTTLED | _IN_THE_WAY | _OUT_OF_ORDER | {UNREACHABLE}
 """Codes of failures that pass by themselves: the same request may succeed later. The one list."""
+AWAY = _OUT_OF_ORDER | {UNREACHABLE}
+"""Those of them that say that AWS is not there. One that throttles, or is busy with the same thing,
+answers."""
 ADVICE = {
     "AccessDenied": "the credentials in use may not do this; have that action permitted to them",
     "AccessDeniedException": "the credentials in use may not do this; have it permitted to them",

@@ -1,7 +1,8 @@
 """A circuit breaker before AWS: while AWS is down nobody hammers it, and work waits.
 
-Closed it lets all through. After two failures in a row that AWS may get over by itself it opens;
-then one caller at a time asks AWS a cheap question, with growing pauses, until it answers.
+Closed it lets all through. After two failures in a row because AWS was not there it opens; then one
+caller at a time asks each service that is needed a cheap question, with growing pauses, until all
+answer. AWS that throttles is there: each operation waits for itself then, with growing pauses.
 """
 
 import logging
@@ -46,7 +47,7 @@ class Circuit:
             self._failures, self._since, self._pause = 0, None, FIRST_PAUSE
 
     def failed(self) -> None:
-        """Note that AWS did not answer, or asked for a later try."""
+        """Note that AWS did not answer, or said that it is out of order."""
         with self._lock:
             self._failures += 1
             if self._failures >= THRESHOLD and self._since is None:

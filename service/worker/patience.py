@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from engine.aws.failures import AWAY
 from models.database import transaction
 from models.operations import Operation
 from service.machine import refuses_changes
@@ -116,9 +117,14 @@ def _sleep(work: Work, seconds: float) -> None:
 
 
 def _note_failure(work: Work, failure: FailureReference) -> None:
-    """Count what AWS is to blame for: what is amiss on our own side says nothing about AWS."""
-    if failure["code"] not in _OUR_OWN:
+    """Tell the circuit what a failure says about AWS: that it is away, or that it is there.
+
+    AWS that throttles answers; what is amiss on our own side says nothing about it.
+    """
+    if failure["code"] in AWAY:
         work.circuit.failed()
+    elif failure["code"] not in _OUR_OWN:
+        work.circuit.succeeded()
 
 
 def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
