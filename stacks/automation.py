@@ -18,6 +18,7 @@ from pulumi import automation as auto
 from pulumi.automation import errors as auto_errors
 from pulumi.automation import events as auto_events
 
+from engine.aws.guarding import ask_guard
 from engine.command import EmbeddedCommand
 from engine.official import AssistedCommand, ProgramKilled
 from engine.stopping import STOPPED
@@ -239,7 +240,8 @@ class Stacks:
         return Deployment(int(state.version or 3), dict(state.deployment or {}))
 
     def import_(self, program: Program, state: Deployment) -> None:
-        """Replace the stack's state."""
+        """Replace the stack's state, unless the guard of the thread forbids (`guarded`)."""
+        ask_guard()
         with self._run(program, EventLog()) as stack:
             stack.import_stack(auto.Deployment(state.version, state.deployment))
 

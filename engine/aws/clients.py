@@ -13,6 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.configprovider import ConstantProvider
 
+from engine.aws.guarding import ask_guard
 from engine.aws.settling import Settling
 from engine.provider import ProviderError
 
@@ -223,6 +224,7 @@ def open_session(settings: Settings) -> boto3.Session:
     for name, value in settings.variables:
         store.set_config_provider(name, ConstantProvider(value=value))
     core.get_component("credential_provider").remove("env")
+    core.register("before-send", ask_guard)
     return boto3.Session(botocore_session=core, region_name=settings.region)
 
 

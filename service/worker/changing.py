@@ -101,7 +101,7 @@ def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
                 work.services.areas.switch.keys_off(target, [new.access_key_id])
             # A stack that lost a key made none, and would make another one for that.
             if new is not None and not lost_keys(work, job):
-                work.services.areas.open(job.area, removals(undone))
+                work.services.areas.open(job.area, removals(undone), should_stop=work.never_stop)
                 enforce(work.services, job.client.id)
         except StackError as error:
             return reference(error)

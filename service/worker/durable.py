@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from engine.aws.guarding import guarded
 from models.base import utc_now
 from models.operations import OperationKind
 from service.worker.beginning import begin
@@ -191,7 +192,8 @@ class DurableRunner:
         with self._lock:
             self._running.add(ticket)
         try:
-            self._run(ticket)
+            with guarded(self._work.check):
+                self._run(ticket)
         except Superseded as over:
             log.info("%s", over)
         except SetAside as reason:

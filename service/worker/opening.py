@@ -76,10 +76,10 @@ def roll_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
 
     def undo(work: Work, ticket: Ticket) -> FailureReference | None:
         try:
-            job = work.job(ticket)
-            work.services.areas.key_off(job.area, job.known_key_ids())
+            job, areas = work.job(ticket), work.services.areas
+            areas.key_off(job.area, job.known_key_ids())
             if not job.leave:
-                work.services.areas.close(job.area, removals(undone))
+                areas.close(job.area, removals(undone), should_stop=work.never_stop)
         except StackError as error:
             return reference(error)
         return None

@@ -103,7 +103,7 @@ class Work:
 
     ``name`` is the worker's: an operation that another worker has claimed is none of its business.
     ``check`` ends the process when it is cut off from the other workers; it is asked before each
-    resource.
+    resource, and before each call to AWS that a run makes itself.
     """
 
     def __init__(
@@ -169,13 +169,22 @@ class Work:
 
         def should_stop() -> bool:
             nonlocal asked_at, stop
-            if self._check is not None:
-                self._check()
+            self.check()
             if not stop and time.monotonic() - asked_at > _LOOK_SECONDS:
                 asked_at, stop = time.monotonic(), self._must_stop(ticket)
             return stop
 
         return should_stop
+
+    def check(self) -> None:
+        """End the process when it is cut off from the other workers."""
+        if self._check is not None:
+            self._check()
+
+    def never_stop(self) -> bool:
+        """Answer an engine that undoes: nothing stops it, but a process that is cut off ends."""
+        self.check()
+        return False
 
     def _must_stop(self, ticket: Ticket) -> bool:
         try:

@@ -3,18 +3,26 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from engine.aws.guarding import guarded
+from engine.localaws import LocalAws
 from engine.survivors import held
 from stacks import automation
 from stacks.areas import Areas
+from stacks.automation import Stacks
+from stacks.backend import Deployment
 from stacks.client import TAG_CLIENT, AreaInputs, ClientProgram
 from stacks.failures import LOCKED, StackError
 from stacks.recovery import recover
+from tests.faults.calls import Call
+from tests.faults.faults import Tell
+from tests.faults.proxy import FaultProxy
 from tests.stacks.conftest import BUCKET, NewArea
 
 
@@ -141,3 +149,48 @@ def test_it_does_not_wait_for_ever(
     assert caught.value.failure.code == LOCKED
     assert caught.value.failure.transient
     areas.open(area)
+
+
+class CutOff(BaseException):
+    """What a worker does that others have taken for dead, where the real one ends its process."""
+
+
+def test_who_was_frozen_in_it_deletes_nothing_of_its_successors(
+    areas: Areas, new_area: NewArea, iam: Any, local_aws: LocalAws
+) -> None:
+    """Never more or fewer keys than one: it decided on what was there long ago."""
+    area, made = new_area(), []
+    iam.create_user(UserName=area.slug, Tags=[{"Key": TAG_CLIENT, "Value": area.client_id}])
+
+    def successor(_call: Call) -> None:
+        made.append(areas.open(area).keys[0].access_key_id)
+
+    def check() -> None:
+        if made:
+            raise CutOff
+
+    with FaultProxy(local_aws) as proxy:
+        proxy.inject("GetUser", Tell(successor, after=True), times=1)
+        backend = replace(areas.stacks.backend, environment=proxy.environment())
+        frozen = Areas(Stacks(backend), bucket=BUCKET, region=areas.region, group=areas.group)
+        with guarded(check), pytest.raises(CutOff):
+            frozen.open(area)
+    assert key_ids(iam, area) == made
+
+
+def test_who_is_cut_off_writes_no_state(areas: Areas, new_area: NewArea) -> None:
+    """What it read is older than what its successor wrote."""
+    area = new_area()
+    areas.open(area)
+    program = ClientProgram(area)
+    state = areas.stacks.export(program)
+    assert state is not None
+
+    def check() -> None:
+        raise CutOff
+
+    with guarded(check), pytest.raises(CutOff):
+        areas.stacks.import_(program, Deployment(state.version, {}))
+    after = areas.stacks.export(program)
+    assert after is not None
+    assert [one["urn"] for one in after.resources()] == [one["urn"] for one in state.resources()]

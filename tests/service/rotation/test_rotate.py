@@ -316,6 +316,19 @@ def test_a_leaked_keys_rotation_cancelled_at_once_says_that_no_key_works(
     assert list(held_keys(idle, slug).values()) == ["Inactive"]
 
 
+def test_what_takes_a_key_back_asks_whether_its_worker_is_cut_off(
+    idle: House, slug: str, hands: Hands
+) -> None:
+    operation, asked = rotate(idle, slug), []
+    for step in hands.steps(operation):
+        if step == "hand over":
+            cancel_it(idle, operation, "roll_back")
+        if step == "take back":
+            hands.work._check = lambda: asked.append("cut off?")
+    assert asked
+    assert hands.operation(operation).state is OperationState.cancelled
+
+
 def cancel_it(house: House, operation_id: str, mode: str) -> None:
     """Cancel an operation."""
     body = {"reason": "Asked for by mistake", "mode": mode}

@@ -28,7 +28,14 @@ from service.worker.endings import GAVE_UP, TRIES
 from service.worker.journal import Entry, Journal
 from service.worker.opening import make, roll_back
 from service.worker.patience import carry_out
-from service.worker.work import DEADLINE_EXCEEDED, FailureReference, Superseded, Ticket, Work
+from service.worker.work import (
+    DEADLINE_EXCEEDED,
+    FailureReference,
+    Superseded,
+    Ticket,
+    Work,
+    failure_of,
+)
 from tests.service.worker.test_worker import ended, exists, wish
 
 HAND = "by hand"
@@ -131,6 +138,23 @@ def test_cancelling_stops_before_the_next_resource_and_rolls_back(
     assert operation.rolled_back
     assert not any("AccessKey" in resource for resource in operation.rolled_back)
     assert not exists(iam, unique)
+
+
+def test_what_undoes_asks_whether_its_worker_is_cut_off(
+    runtime: Runtime, unique: str, journal: ListeningJournal
+) -> None:
+    """Nothing stops it, but a worker that others have taken for dead has to end in it."""
+    asked: list[str] = []
+    circuit = Circuit(runtime.services.areas.answers)
+    work = Work(runtime.services, journal, circuit, HAND, lambda: asked.append("cut off?"))
+    operation_id = wish(runtime, unique, worker=HAND)
+    ticket = Ticket(operation_id, 1)
+    begin(work, ticket)
+    assert carry_out(work, ticket, make) is None
+    asked.clear()
+    roll_back(work, ticket, failure_of("AccessDenied", "of the test"))
+    assert asked
+    assert rows(runtime, operation_id)[0].state is OperationState.failed
 
 
 def test_what_was_made_is_left_as_asked_with_its_keys_cut(

@@ -1,16 +1,23 @@
 """A dead worker's operations go on elsewhere, soon and once; one cut off ends itself."""
 
 import signal
+import threading
 from datetime import datetime
 
 import psycopg
 
+from engine.localaws import LocalAws
 from models.operations import EventKind, OperationState
 from service.worker.presence import LOST_EXIT
+from stacks.client import TAG_CLIENT
+from tests.faults.calls import Call
+from tests.faults.faults import Tell
+from tests.faults.proxy import FaultProxy
+from tests.localaws import client_of
 from tests.service.unhurried import TAKEN_OVER_AS_PROMISED
 from tests.service.workers.fleet import Fleet, Process
 from tests.service.workers.pipe import Pipe
-from tests.waiting import Standstill
+from tests.waiting import PATIENCE, Standstill
 
 WITHIN = 10.0
 """Seconds from a worker's last sign of life to the begin of the new run."""
@@ -114,6 +121,36 @@ def test_a_frozen_worker_that_wakes_up_ends_itself(fleet: Fleet, unique: str) ->
     first.signal(signal.SIGCONT)
     ended_itself(first)
     assert fleet.keys_in_aws(unique) == fleet.key_ids(fleet.operation(operations[0]))
+
+
+def test_a_worker_that_was_frozen_in_a_recovery_deletes_no_key_of_its_successor(
+    fleet: Fleet, unique: str, local_aws: LocalAws
+) -> None:
+    """RX-22: it woke with a decision of long ago, and asks before it acts upon it."""
+    operation = fleet.open(unique)
+    tag = {"Key": TAG_CLIENT, "Value": fleet.client(unique).id}
+    client_of(local_aws, "iam").create_user(UserName=unique, Tags=[tag])
+    frozen = threading.Event()
+    with FaultProxy(local_aws) as proxy:
+
+        def freeze(call: Call) -> None:
+            # Recovery has just been told that a half-made user of ours is there.
+            if call.user == unique and not frozen.is_set():
+                first.signal(signal.SIGSTOP)
+                frozen.set()
+
+        proxy.inject("GetUser", Tell(freeze, after=True))
+        module = "tests.service.workers.late_to_notice"
+        first = fleet.worker("first", module=module, changes=proxy.environment())
+        assert frozen.wait(PATIENCE), fleet.story()
+        fleet.worker("second")
+        fleet.settle()
+        made = fleet.key_ids(fleet.operation(operation))
+        assert fleet.keys_in_aws(unique) == made
+        first.signal(signal.SIGCONT)
+        assert first.ended() == LOST_EXIT, first.log()
+    assert fleet.keys_in_aws(unique) == made
+    assert len(made) == 1
 
 
 def ended_itself(process: Process) -> datetime:
