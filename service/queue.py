@@ -18,6 +18,8 @@ RATE_WINDOW = timedelta(minutes=1)
 _KNOWN_SECONDS, _FULL_SECONDS = 1.0, 0.1
 """How long a count of the queue is believed, and how long that it is full; what this process
 admits meanwhile is added."""
+_PACE_SECONDS = 5.0
+"""How long the pace is believed: refusals come in crowds, and it takes a look at all operations."""
 _LONGEST_WAIT = 300
 _ROOM = 0.1
 """Part of the limit that should be free before it is worth to ask again."""
@@ -101,6 +103,8 @@ class QueueLimit:
         self._limit = limit
         self._mutex = threading.Lock()
         self._depth = 0
+        self._pace = 0.0
+        self._paced_at = -_PACE_SECONDS - 1
         self._counted_at = -_KNOWN_SECONDS - 1
 
     def admit(self, session: Session) -> None:
@@ -114,16 +118,18 @@ class QueueLimit:
             if known < self._limit:
                 self._depth += 1
                 return
+            if time.monotonic() - self._paced_at > _PACE_SECONDS:
+                self._pace, self._paced_at = rate(session), time.monotonic()
+            seconds = self._wait(known, self._pace)
         raise Problem(
             problems.QUEUE_FULL,
             f"{known} operations are unfinished, and {self._limit} is the limit. Nothing was made.",
             members={"unfinished": known, "limit": self._limit},
-            headers={"Retry-After": str(self._wait(session, known))},
+            headers={"Retry-After": str(seconds)},
         )
 
-    def _wait(self, session: Session, known: int) -> int:
+    def _wait(self, known: int, pace: float) -> int:
         """Return the seconds until there will be some room, at the pace of the last minute."""
-        pace = rate(session)
         if not pace:
             return 60
         surplus = known - self._limit * (1 - _ROOM)

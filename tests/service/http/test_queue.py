@@ -7,12 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from models.base import utc_now
 from models.database import transaction
 from models.operations import Operation
 from models.workers import WorkerRow
 from service.context import Services
+from service.problems import Problem
+from service.queue import QueueLimit
 from tests.service.approvals.conftest import NewPerson, person
 from tests.service.http.conftest import Stage, TokenFactory, caller, with_settings
 from tests.service.http.handworker import DENIED, HandWorker
@@ -206,6 +209,30 @@ def test_what_waits_for_approval_has_its_place_in_the_queue(
         assert [(d["state"], d["count"]) for d in queue["depths"]] == [("awaiting_approval", 3)]
         assert (queue["unfinished"], queue["oldest_seconds"]) == (3, None)
         assert ask(api, abc_llc, "One more").status_code == 429
+
+
+def test_a_crowd_of_refusals_looks_once_for_the_pace(
+    services: Services, api: httpx.Client, abc_llc: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pace is counted over all operations there ever were."""
+    monkeypatch.setattr("service.queue._PACE_SECONDS", 600.0)
+    assert ask(api, abc_llc, "First").status_code == 202
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        asked.append(statement)
+
+    limit = QueueLimit(1)
+    event.listen(services.database, "before_cursor_execute", note)
+    try:
+        for _ in range(5):
+            refusal = pytest.raises(Problem)
+            with transaction(services.database, write=False) as session, refusal as refused:
+                limit.admit(session)
+            assert refused.value.headers["Retry-After"] == "60"
+    finally:
+        event.remove(services.database, "before_cursor_execute", note)
+    assert len([one for one in asked if "finished_at >" in one]) == 1
 
 
 def fill(api: httpx.Client, request: Request, number: int) -> Request:
