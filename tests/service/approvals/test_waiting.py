@@ -110,7 +110,7 @@ def test_a_rejection_ends_it_with_its_reason(
     assert crm.http.get(CLIENT).json()["state"] == "failed"
     assert [key.status for key in keys(services)] == [AccessKeyStatus.deleted]
     again = crm.http.post(f"{approval['links']['operation']}/retry")
-    assert refusal(again) == (409, "approval-required")
+    assert refusal(again) == (409, "operation-not-retriable")
     assert [action for action, *_ in audited(services)][-2:] == [
         "approval.rejected",
         "client.open_cancelled",

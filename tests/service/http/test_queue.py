@@ -56,7 +56,7 @@ def test_the_queue_tells_depth_age_and_workers(
         session.get_one(Operation, waiting[1]).created_at = utc_now() - timedelta(minutes=5)
         now = utc_now()
         session.add(row("alive", circuit_open_since=now))
-        session.add(row("silent", seen_at=now - timedelta(minutes=1)))
+        session.add(row("silent", seen_at=now - timedelta(minutes=5)))
         session.add(row("stopped", stopped_at=now))
     worker.automatic = False
     admin.delete("/v1/clients/Done", params=WHY)
