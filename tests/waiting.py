@@ -7,7 +7,9 @@ from typing import Self, TypeVar
 
 PATIENCE = 60.0
 """Seconds after which what has not come true never will; nothing is meant to take as long."""
-PAUSE = 0.02
+MUCH = 3 * PATIENCE
+"""The same for work of many operations, or for one that a dead worker left behind."""
+PAUSE = 0.03
 
 T = TypeVar("T")
 

@@ -29,8 +29,7 @@ from service.local import prepare
 from service.settings import Settings
 from tests.localaws import client_of
 from tests.service.http.conftest import ABC_LLC, caller, mint
-
-PATIENCE = 60.0
+from tests.waiting import MUCH, until
 
 
 @dataclass
@@ -111,10 +110,11 @@ class House:
 
     def settle(self) -> None:
         """Wait until no operation is unfinished."""
-        deadline = time.monotonic() + PATIENCE
-        while left := self.unfinished():
-            assert time.monotonic() < deadline, [(o.kind, o.state, o.step) for o in left]
-            time.sleep(0.05)
+        until(
+            lambda: not self.unfinished(),
+            lambda: [(o.kind, o.state, o.step) for o in self.unfinished()],
+            patience=MUCH,
+        )
 
 
 @contextmanager

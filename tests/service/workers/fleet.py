@@ -29,7 +29,7 @@ from service.assembly import build_areas, build_foundation
 from service.settings import Settings
 from tests.localaws import client_of
 from tests.service.http.conftest import ABC_LLC
-from tests.waiting import PATIENCE, until
+from tests.waiting import MUCH, PATIENCE, until
 
 REASON = {"reason": "of the test"}
 UNHURRIED = "tests.service.unhurried"
@@ -222,9 +222,9 @@ class Fleet:
         """Wait until something is true, and return it."""
         return until(true, self.story, patience=timeout)
 
-    def settle(self, timeout: float = PATIENCE) -> None:
+    def settle(self) -> None:
         """Wait until every operation has ended."""
-        self.until(lambda: not self.unfinished(), timeout)
+        self.until(lambda: not self.unfinished(), MUCH)
 
     def unfinished(self) -> list[Operation]:
         """What has not ended yet."""
