@@ -56,7 +56,7 @@ class Reading:
         its contract.
         """
         kind = fields.get("contract.kind")
-        if not self.kind.marked or kind in {known.value for known in ContractKind}:
+        if not self.kind.marked or kind in [known.value for known in ContractKind]:
             return None
         said = "says no kind of contract" if kind is None else "names another kind of contract"
         return f"It {said} (contract.kind: dpa or customer), so it is about something else."

@@ -215,6 +215,13 @@ def spoilt_events(draw: st.DrawFn) -> tuple[Tool, dict[str, Any]]:
         return tool, event
 
 
+def test_a_kind_of_contract_that_is_no_text_is_another_kind() -> None:
+    """As from a form's field with several values."""
+    told = reading("zoho-sign").unmarked({"contract.kind": ["dpa"]})
+    assert told is not None
+    assert "names another kind of contract" in told
+
+
 @settings(max_examples=120, deadline=None)
 @given(spoilt_events())
 def test_any_event_is_read_without_an_error(spoilt: tuple[Tool, dict[str, Any]]) -> None:
