@@ -1,14 +1,21 @@
 """Plugins that every house's tests share, and the rule that nothing is skipped silently."""
 
+import os
 import shutil
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 NO_OFFICIAL_PROGRAM = "needs the official pulumi program on PATH"
 
 pytest_plugins = ["tests.localaws", "tests.postgres"]
 """Fixtures of the local AWS (one real ministack with IAM for each test process) and PostgreSQL."""
+
+
+# The same examples on each run, however long a busy machine takes for one; fresh ones with SEED.
+settings.register_profile("steady", deadline=None, derandomize="SEED" not in os.environ)
+settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
