@@ -24,6 +24,7 @@ class AccessKey(Table, table=True):
     The row exists before the key does (`access_key_id` None); `secret` is sealed, and None again
     once it has been erased. `proven_at`: when the key was first seen to work. `turn_off_at` and
     `delete_at` are durable timers of a rotation; `aged_at` is when the key was reported as too old.
+    `failed_tries` counts how often in a row what the clock began for the key failed.
     """
 
     __tablename__ = "access_keys"
@@ -43,6 +44,7 @@ class AccessKey(Table, table=True):
     turn_off_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     delete_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     aged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failed_tries: int = 0
 
     @property
     def associated_data(self) -> str:

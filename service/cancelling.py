@@ -21,9 +21,10 @@ from models.operations import (
 )
 from service import problems
 from service.approvals.ending import withdraw_approvals
-from service.intents import audit, links_of
+from service.intents import audit, keys_of, links_of
 from service.outgoing.ending import announce_end
 from service.problems import Problem
+from service.rotation.postponing import postpone
 from service.suspension.wishes import state_before_closing
 from service.wishes import Requester
 
@@ -90,11 +91,16 @@ def _take_back_key(session: Session, client: Client, operation: Operation) -> No
         planned.status, planned.ended_at = AccessKeyStatus.deleted, utc_now()
 
 
+def _take_back_update(session: Session, client: Client, operation: Operation) -> None:
+    # Else the clock would ask for it again within seconds.
+    postpone(session, operation, client, keys_of(session, client), failures=0)
+
+
 _TAKE_BACK: Mapping[OperationKind, Callable[[Session, Client, Operation], None]] = {
     OperationKind.open: _take_back_opening,
     OperationKind.reopen: _take_back_opening,
     OperationKind.close: _take_back_closing,
-    OperationKind.update: _take_back_key,
+    OperationKind.update: _take_back_update,
     OperationKind.rotate: _take_back_key,
     OperationKind.repair: _take_back_key,
 }

@@ -12,6 +12,7 @@ from models.deliveries import Receipt
 from models.operations import unfinished_operation
 from service.accounts import ensure_operator
 from service.context import Services
+from service.rotation.postponing import CLOCK_TRIES
 from service.rotation.wishes import WITH_AREA, begin_update
 from service.wishes import Requester
 
@@ -41,7 +42,9 @@ def _due(services: Services, now: datetime) -> Sequence[tuple[str, str]]:
     query = (
         select(Client.slug, Receipt.id)
         .join(Receipt, col(Receipt.client_id) == Client.id)
+        .join(AccessKey, col(AccessKey.id) == Receipt.access_key_row_id)
         .where(col(Receipt.erased_at).is_(None), Receipt.erase_at <= now)
+        .where(col(AccessKey.failed_tries) < CLOCK_TRIES)
     )
     with transaction(services.database, write=False) as session:
         return session.exec(query).all()

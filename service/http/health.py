@@ -23,6 +23,7 @@ from service.http.threads import threads_of
 from service.machine import key_file_trouble, low_places
 from service.problems import Problem, ProblemType
 from service.queue import aws_away_since, clock_stands_since, depth
+from service.rotation.postponing import given_up
 from stacks.areas import AreasReadiness
 
 router = APIRouter(tags=["health"])
@@ -171,7 +172,7 @@ def _work_checks(services: Services) -> list[Check]:
         with transaction(services.database, write=False) as session:
             names = [worker.name for worker in live_workers(session) if not worker.draining]
             away, waiting = aws_away_since(session), depth(session)
-            stands = clock_stands_since(session)
+            stands, left = clock_stands_since(session), given_up(session)
     except SQLAlchemyError:
         return [Check(name="worker", ok=alive, detail="not known while the database is away")]
     works = "works" if alive else f"{len(names)} work elsewhere"
@@ -186,13 +187,13 @@ def _work_checks(services: Services) -> list[Check]:
         ),
         Check(name="queue", ok=True, detail=f"{waiting} of at most {limit} unfinished{room}"),
         Check(name="aws_circuit", ok=away is None, detail=gone or "closed"),
-        Check(name="clock", ok=stands is None, detail=_stopped(stands) or "goes"),
+        Check(name="clock", ok=stands is None, detail=_of_clock(stands, left)),
     ]
 
 
-def _stopped(stands: datetime | None) -> str:
+def _of_clock(stands: datetime | None, left: int) -> str:
     if stands is None:
-        return ""
+        return f"goes; keys whose due work it gave up: {left}; see the audit" if left else "goes"
     return (
         f"has stood still since {stands:%Y-%m-%dT%H:%M:%SZ}; no end of validity and no due key is "
         "looked after; see the log, and start the worker again"

@@ -13,6 +13,7 @@ from service.http.dependencies import Admin, ServicesDep
 from service.http.documents import Document
 from service.http.openapi import documented
 from service.queue import aws_away_since, depths, rate, workers
+from service.rotation.postponing import given_up
 
 router = APIRouter(prefix="/v1/queue", tags=["health"])
 
@@ -52,6 +53,9 @@ class QueueDocument(Document):
     oldest_seconds: float | None = Field(description="Age of the oldest pending operation.")
     ended_per_second: float = Field(description="Over the last minute.")
     aws_away_since: datetime | None = Field(description="Operations wait while AWS is away.")
+    keys_given_up: int = Field(
+        description="Keys for which the clock has given up what is due: repair their clients."
+    )
     workers: list[WorkerDocument]
 
 
@@ -72,6 +76,7 @@ def read_queue(services: ServicesDep, _caller: Admin) -> QueueDocument:
             oldest_seconds=round(max(0.0, age.total_seconds()), 3) if age is not None else None,
             ended_per_second=round(rate(session), 3),
             aws_away_since=aws_away_since(session),
+            keys_given_up=given_up(session),
             workers=[_worker(row, alive) for row, alive in workers(session)],
         )
 

@@ -16,6 +16,7 @@ from models.operations import UNFINISHED, Operation, unfinished_operation
 from service.accounts import ensure_timekeeper
 from service.intents import audit, keys_of
 from service.outgoing.announce import EventType, announce
+from service.rotation.postponing import CLOCK_TRIES
 from service.rotation.wishes import WITH_AREA, begin_update
 from service.suspension.wishes import suspend, validity_ended
 from service.wishes import Requester
@@ -40,6 +41,7 @@ def clients_with_due_keys(session: Session, now: datetime) -> Sequence[str]:
     query = (
         select(AccessKey.client_id)
         .join(Client, col(Client.id) == col(AccessKey.client_id))
+        .where(col(AccessKey.failed_tries) < CLOCK_TRIES)
         .where(or_(with_area & or_(turn_off, delete), failed & turn_off), ~_worked_on())
         .order_by(col(AccessKey.turn_off_at), col(AccessKey.delete_at))
     )
@@ -55,7 +57,7 @@ def begin_due(session: Session, client_id: str, now: datetime) -> Operation | No
     client = session.get_one(Client, client_id, with_for_update=True)
     if unfinished_operation(session, client.id) is not None:
         return None
-    keys = keys_of(session, client)
+    keys = [key for key in keys_of(session, client) if key.failed_tries < CLOCK_TRIES]
     turn_off = [key for key in keys if key.turn_off_at and key.turn_off_at <= now]
     delete = [key for key in keys if not key.turn_off_at and key.delete_at and key.delete_at <= now]
     if client.state is ClientState.failed:

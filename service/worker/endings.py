@@ -20,6 +20,7 @@ from models.operations import (
 from models.stack_outputs import StackOutput
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
+from service.rotation.postponing import DEATHS_WEIGH, gave_up, postpone
 from service.suspension.wishes import state_before_closing
 from service.worker.patience import despite_cuts
 from service.worker.work import (
@@ -98,6 +99,7 @@ def forget_area(session: Session, client: Client, keys: Sequence[AccessKey]) -> 
     """Mark the keys as deleted and forget their secrets and the stack's outputs."""
     for key in keys:
         delete(key, utc_now())
+        key.failed_tries = 0
     outputs = session.exec(select(StackOutput).where(StackOutput.client_id == client.id))
     for output in outputs.all():
         session.delete(output)
@@ -131,6 +133,14 @@ def _settle_client(
         cancelled = _was_cancelled(operation, failure)
         state = state_before_closing(client, operation) if cancelled else ClientState.failed
         move_client(client, state)
+    elif operation.kind is OperationKind.update:
+        postpone(session, operation, client, keys, failures=_failures(operation, failure))
+
+
+def _failures(operation: Operation, failure: FailureReference) -> int:
+    if _was_cancelled(operation, failure):
+        return 0
+    return DEATHS_WEIGH if failure["code"] == GAVE_UP else 1
 
 
 def _was_cancelled(operation: Operation, failure: FailureReference) -> bool:
@@ -173,9 +183,9 @@ def _next_step(rows: Rows, rest: str | None, *, cancelled: bool) -> str:
 
 
 def _next_step_of_change(rows: Rows, rest: str | None, *, cancelled: bool) -> str:
-    operation, client, _ = rows
+    operation, client, keys = rows
     if operation.kind is OperationKind.update:
-        return "The service tries again by itself; the keys are wished off or gone already."
+        return _next_step_of_update(operation, client, keys)
     old, now = "the old keys are as they were", operation.parameters.get("now")
     if now:
         old = "the old keys stay off, as asked, so that no key works"
@@ -211,3 +221,18 @@ def _left_key(rows: Rows) -> str | None:
     new = next((key for key in rows.keys if key.id == row_id), None)
     left = new is not None and new.status is not AccessKeyStatus.deleted
     return new.access_key_id if new is not None and left else None
+
+
+def _next_step_of_update(operation: Operation, client: Client, keys: Sequence[AccessKey]) -> str:
+    if not gave_up(operation, keys):
+        return (
+            "The service tries again by itself, later each time; the keys are wished off or gone "
+            "already."
+        )
+    remedy = f"repair {client.slug} (refresh?repair=true) or retry this operation"
+    if client.state is ClientState.failed:
+        remedy = f"close {client.slug} (DELETE) or retry this operation"
+    return (
+        "It failed so often that the service does not try again by itself. Mend the cause, then "
+        f"{remedy}."
+    )

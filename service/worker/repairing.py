@@ -13,7 +13,7 @@ from models.database import transaction
 from service.rotation.endings import delete
 from service.rotation.wishes import plan_next_key
 from service.worker.changing import end_well, made, prove_new
-from service.worker.work import FailureReference, Ticket, Work, reference
+from service.worker.work import FailureReference, Rows, Ticket, Work, reference
 from stacks.failures import StackError
 
 
@@ -40,8 +40,14 @@ def repaired(work: Work, ticket: Ticket) -> FailureReference | None:
     failure = prove_new(work, ticket)
     if failure is not None:
         return failure
-    end_well(work, ticket, "client.repaired", lambda _: None)
+    end_well(work, ticket, "client.repaired", _let_the_clock_go_on)
     return None
+
+
+def _let_the_clock_go_on(rows: Rows) -> None:
+    """Let the clock begin again what it had given up: what kept it from that may be mended."""
+    for key in rows.keys:
+        key.failed_tries = 0
 
 
 def _plan(work: Work, ticket: Ticket, there: set[str]) -> None:

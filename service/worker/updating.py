@@ -1,20 +1,15 @@
 """The steps of update: keys whose time has come are turned off or deleted."""
 
-from datetime import timedelta
-
 from models.base import utc_now
 from models.clients import ClientState
 from models.database import transaction
-from service.delivery.forgetting import receipts_of
 from service.rotation.endings import delete, turn_off
+from service.rotation.postponing import settled
 from service.suspension.switching import target_of
 from service.worker.changing import apply, end_well
 from service.worker.endings import end_badly
 from service.worker.work import FailureReference, Rows, Ticket, Work, reference
 from stacks.failures import StackError
-
-POSTPONED = timedelta(minutes=15)
-"""How long after a failure the clock asks again."""
 
 
 def retire(work: Work, ticket: Ticket) -> FailureReference | None:
@@ -43,17 +38,7 @@ def retired(work: Work, ticket: Ticket) -> FailureReference | None:
 
 
 def postpone(work: Work, ticket: Ticket, failure: FailureReference) -> None:
-    """Let the clock ask again later, and say what failed."""
-    with transaction(work.services.database) as session:
-        operation, _, keys = work.rows(session, ticket)
-        later = utc_now() + POSTPONED
-        for key in keys:
-            if key.id in operation.parameters["turn_off"]:
-                key.turn_off_at = later
-            if key.id in operation.parameters["delete"]:
-                key.delete_at = later
-        for receipt in receipts_of(session, operation.parameters.get("forget", [])):
-            receipt.erase_at = later
+    """Say what failed, and let the clock ask again later (`service.rotation.postponing`)."""
     end_badly(work, ticket, failure)
 
 
@@ -71,6 +56,7 @@ def _turn_off(work: Work, ticket: Ticket) -> FailureReference | None:
 
 
 def _clear(rows: Rows) -> None:
+    settled(rows.operation, rows.keys)
     for key in rows.keys:
         if key.id in rows.operation.parameters["turn_off"]:
             key.turn_off_at = None
