@@ -100,6 +100,8 @@ class Operation(Table, table=True):
     was rolled back and what to do next. `progress_total` is 0 while it is unknown. `run` counts
     the retries in place from 1, `attempts` how often a worker took this run up. `worker` is the
     name of the worker that has claimed it. `waiting_for` says in plain words what it waits for.
+    `under_way`: a step goes on, or did when its worker died; while it waits none does. `deaths`
+    counts how often a worker died in it.
     """
 
     __tablename__ = "operations"
@@ -114,6 +116,7 @@ class Operation(Table, table=True):
         Index("ix_operations_state_priority_created_at", "state", "priority", "created_at"),
         Index("ix_operations_client_id_created_at", "client_id", "created_at"),
         Index("ix_operations_created_at_id", "created_at", "id"),
+        Index("ix_operations_finished_at", "finished_at"),
     )
 
     @declared_attr.directive
@@ -138,6 +141,8 @@ class Operation(Table, table=True):
     reason: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
     attempts: int = 0
+    under_way: bool = False
+    deaths: int = 0
     priority: int = Priority.normal
     run: int = 1
     worker: str | None = Field(default=None, max_length=64)
@@ -228,6 +233,12 @@ def begin_attempt(operation: Operation) -> None:
     transition(operation, OperationState.running)
 
 
+def note_under_way(operation: Operation) -> None:
+    """Note that something of the operation goes on; found so noted already, its worker died."""
+    operation.deaths += operation.under_way
+    operation.under_way = True
+
+
 class NewEvent(NamedTuple):
     """An event that is to be appended; `data` is shown to whoever may read the operation."""
 
@@ -306,7 +317,8 @@ def _session_of(operation: Operation) -> Session:
 def _begin_anew(operation: Operation) -> None:
     """Forget how the run before ended: its events stay and tell it."""
     operation.run += 1
-    operation.attempts = 0
+    operation.attempts = operation.deaths = 0
+    operation.under_way = False
     operation.step = operation.worker = operation.waiting_for = None
     operation.started_at = operation.finished_at = operation.deadline_at = None
     operation.cancel_requested_at = operation.cancel_mode = None

@@ -79,6 +79,7 @@ def renew(database: Engine, ticket: Ticket, *, attempted: bool = True) -> Ticket
         operation.run += 1
         if not attempted:
             operation.attempts = max(operation.attempts - 1, 0)
+            operation.under_way = False
         return Ticket(operation.id, operation.run)
 
 
@@ -93,6 +94,7 @@ def hand_back(database: Engine, name: str) -> int:
         for operation in operations:
             operation.run += 1
             operation.attempts = max(operation.attempts - 1, 0)
+            operation.under_way = False
             operation.worker = None
     return len(operations)
 

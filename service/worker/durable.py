@@ -23,13 +23,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from engine.aws.guarding import guarded
 from models.base import utc_now
 from models.operations import OperationKind
-from service.worker.beginning import begin
+from service.worker.beginning import begin, under_way
 from service.worker.patience import carry_out, despite_cuts
 from service.worker.plans import PLANS, Plan
 from service.worker.presence import Presence
 from service.worker.work import (
     FailureReference,
-    Interrupted,
     Superseded,
     Ticket,
     Work,
@@ -218,15 +217,20 @@ class DurableRunner:
             return
         plan, client_id = self._plans[kind], self._work.client_of(ticket)
         try:
-            with self._presence.turn(client_id, lambda: self._go_on(ticket)):
-                failure = self._steps(plan, ticket)
+            with (
+                self._presence.turn(client_id, lambda: self._go_on(ticket)),
+                under_way(self._work, ticket) as goes_on,
+            ):
+                failure = self._steps(plan, ticket) if goes_on else None
                 if failure is not None:
                     ending = plan.on_failure
                     _step(self._work, ending.name, ending.function, ticket, failure)
         except OutOfTurn as stop:
             # No step of the engine's: begun anew, the run may have its turn.
             end = plan.out_of_turn.function
-            despite_cuts(self._work, end, self._work, ticket, stop.failure)
+            with under_way(self._work, ticket) as goes_on:
+                if goes_on:
+                    despite_cuts(self._work, end, self._work, ticket, stop.failure)
 
     def _go_on(self, ticket: Ticket) -> None:
         """Raise when the run is over, has to stop, or the process does, while it waits for its
@@ -234,8 +238,7 @@ class DurableRunner:
         """
         if failure := self._work.verdict(ticket):
             raise OutOfTurn(failure)
-        if self._work.stopping.is_set():
-            raise Interrupted
+        self._work.go_on()
 
     def _steps(self, plan: Plan, ticket: Ticket) -> FailureReference | None:
         try:

@@ -77,14 +77,14 @@ def _write_end(
         tell_audit(session, rows.operation, rows.client, action, rows.keys)
 
 
-def give_up(work: Work, ticket: Ticket, attempts: int) -> None:
+def give_up(work: Work, ticket: Ticket, deaths: int) -> None:
     """End an operation in which its worker died too often, so that it blocks nobody else.
 
     Once, its keys are cut before; if that is what kills, the next time it just ends. An area that
     was open stays open: its keys are not cut for a rotation or a repair that kills.
     """
     rest = "Nothing was rolled back."
-    if attempts == TRIES + 1 and not _changes_open_area(work, ticket):
+    if deaths == TRIES and not _changes_open_area(work, ticket):
         rest = _cut(work, ticket)
     sentence = f"The worker died {TRIES} times in this operation, so that it is not tried again."
     end_badly(work, ticket, failure_of(GAVE_UP, sentence), rest=rest)

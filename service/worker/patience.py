@@ -3,8 +3,9 @@
 import logging
 import random
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -66,15 +67,16 @@ def carry_out(work: Work, ticket: Ticket, step: StepFunction) -> FailureReferenc
             failure = step(work, ticket)
             if failure is None or not failure["transient"]:
                 work.circuit.succeeded()
-                _tell_waiting(work, ticket, None)
+                _tell(work, ticket, waiting_for=None)
                 # What the engine calls cancelled may be a deadline as well.
                 return failure and (work.verdict(ticket) or failure)
             _note_failure(work, failure)
-            _tell_waiting(work, ticket, failure)
-            _wait(work, ticket, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            with _resting(work, ticket, failure):
+                _wait(work, ticket, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE)
         else:
-            _wait(work, ticket, _SLICE)
+            with _resting(work, ticket):
+                _wait_for_circuit(work, ticket)
     return stop
 
 
@@ -95,11 +97,28 @@ def undo_patiently(work: Work, ticket: Ticket, undo: Undo, seconds: float) -> st
             if not left["transient"]:
                 return left["detail"]
             _note_failure(work, left)
-            _tell_waiting(work, ticket, left)
         if time.monotonic() + pause > deadline:
             return left["detail"] if left else "AWS did not answer in time."
-        _sleep(work, pause)
+        with _resting(work, ticket, left):
+            _sleep(work, pause)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+@contextmanager
+def _resting(work: Work, ticket: Ticket, failure: FailureReference | None = None) -> Iterator[None]:
+    """Wait, and say for what: nothing of the run is under way meanwhile, so that it has no part
+    in what becomes of the worker, and others may go on that have to be alone.
+    """
+    told: dict[str, Any] = {"waiting_for": _words(failure)} if failure is not None else {}
+    _tell(work, ticket, under_way=False, **told)
+    with work.floor.left(ticket, work.go_on):
+        yield
+    _tell(work, ticket, under_way=True)
+
+
+def _wait_for_circuit(work: Work, ticket: Ticket) -> None:
+    while not work.circuit.permits() and work.verdict(ticket) is None:
+        _sleep(work, _SLICE)
 
 
 def _wait(work: Work, ticket: Ticket, seconds: float) -> None:
@@ -127,13 +146,14 @@ def _note_failure(work: Work, failure: FailureReference) -> None:
         work.circuit.succeeded()
 
 
-def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) -> None:
-    """Write into the operation what it waits for, where that has changed and can be written."""
-    wanted = failure and failure["detail"]
-    if failure and failure["code"] not in _OUR_OWN:
-        wanted = f"AWS: {wanted}"
+def _words(failure: FailureReference) -> str:
+    return failure["detail"] if failure["code"] in _OUR_OWN else f"AWS: {failure['detail']}"
+
+
+def _tell(work: Work, ticket: Ticket, **columns: Any) -> None:
+    """Write into the operation how it stands, where that has changed and can be written."""
     try:
-        _write_waiting(work, ticket, wanted)
+        _write(work, ticket, columns)
     except DBAPIError as error:
         if not refuses_changes(error):
             raise
@@ -141,11 +161,21 @@ def _tell_waiting(work: Work, ticket: Ticket, failure: FailureReference | None) 
         log.warning("%s can't say what it waits for: %s", ticket.operation_id, error.orig)
 
 
-def _write_waiting(work: Work, ticket: Ticket, wanted: str | None) -> None:
+def _write(work: Work, ticket: Ticket, columns: dict[str, Any]) -> None:
     with transaction(work.services.database, write=False) as session:
-        if session.get_one(Operation, ticket.operation_id).waiting_for == wanted:
+        if not _differs(session.get_one(Operation, ticket.operation_id), ticket, columns):
             return
     with transaction(work.services.database) as session:
         operation = session.get_one(Operation, ticket.operation_id, with_for_update=True)
-        operation.waiting_for = wanted
-    work.services.hub.publish(ticket.operation_id)
+        if not _differs(operation, ticket, columns):
+            return
+        for name, value in columns.items():
+            setattr(operation, name, value)
+    if "waiting_for" in columns:
+        work.services.hub.publish(ticket.operation_id)
+
+
+def _differs(operation: Operation, ticket: Ticket, columns: dict[str, Any]) -> bool:
+    """Tell whether there is something to write, into a run that is not over."""
+    live = operation.run == ticket.run and operation.finished_at is None
+    return live and any(getattr(operation, name) != value for name, value in columns.items())

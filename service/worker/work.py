@@ -24,6 +24,7 @@ from models.operations import CancelMode, EventKind, Operation
 from service.areas_inputs import area_inputs
 from service.context import Services
 from service.worker.circuit import Circuit
+from service.worker.floor import Floor
 from service.worker.journal import Entry, Journal
 from stacks.client import AreaInputs
 from stacks.events import OnProgress, ResourceProgress
@@ -119,7 +120,13 @@ class Work:
         self.journal = journal
         self.circuit = circuit
         self.stopping = threading.Event()
+        self.floor = Floor()
         self._check = check
+
+    def go_on(self) -> None:
+        """Raise `Interrupted` when the process stops."""
+        if self.stopping.is_set():
+            raise Interrupted
 
     def rows(self, session: Session, ticket: Ticket) -> Rows:
         """Return the rows of a run that is not over, locked until the transaction ends.

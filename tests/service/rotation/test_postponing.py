@@ -15,7 +15,7 @@ from models.database import transaction
 from models.operations import Operation
 from service.assembly import Runtime, build_areas
 from service.rotation.postponing import CLOCK_TRIES, DEATHS_WEIGH, LONGEST_PAUSE
-from service.worker.beginning import begin
+from service.worker.beginning import begin, under_way
 from service.worker.endings import GAVE_UP, TRIES
 from service.worker.timekeeper import Timekeeper
 from service.worker.work import Ticket
@@ -121,7 +121,10 @@ def test_what_kills_its_workers_is_given_up_soon(idle: House, due: str, hands: H
 
     def die(operation: Operation) -> None:
         for _ in range(TRIES + 1):
-            begin(hands.work, Ticket(operation.id, operation.run))
+            ticket = Ticket(operation.id, operation.run)
+            begin(hands.work, ticket)
+            with under_way(hands.work, ticket):
+                pass  # killed, so that nothing of it ends
         assert hands.operation(operation.id).failure_code == GAVE_UP
 
     pauses = until_given_up(idle, due, die)

@@ -21,7 +21,7 @@ from service.intents import begin_close
 from service.problems import Problem
 from service.retrying import retry
 from service.wishes import Requester
-from service.worker.beginning import begin
+from service.worker.beginning import begin, under_way
 from service.worker.circuit import Circuit
 from service.worker.closing import key_off, leave_as_it_is, tear_down
 from service.worker.endings import GAVE_UP, TRIES
@@ -103,6 +103,13 @@ def close_it(runtime: Runtime, client_id: str) -> str:
         operation = begin_close(session, session.get_one(Client, client_id), "of the test", by)
         operation.worker = HAND
         return operation.id
+
+
+def taken_up(work: Work, ticket: Ticket) -> bool:
+    """Take an operation up as a worker does, and leave it as one that dies; False: given up."""
+    assert begin(work, ticket) is OperationKind.open
+    with under_way(work, ticket) as goes_on:
+        return goes_on
 
 
 def open_by_hand(work: Work, operation_id: str) -> FailureReference | None:
@@ -249,9 +256,9 @@ def test_a_poisoned_operation_is_given_up_after_five_tries_and_blocks_nobody(
     operation_id = wish(runtime, unique, worker=HAND)
     ticket = Ticket(operation_id, 1)
     for _ in range(TRIES):
-        assert begin(work, ticket) is OperationKind.open
+        assert taken_up(work, ticket)
     make(work, ticket)
-    assert begin(work, ticket) is None
+    assert not taken_up(work, ticket)
     operation, client = rows(runtime, operation_id)
     assert (operation.state, operation.failure_code) == (OperationState.failed, GAVE_UP)
     assert client.state is ClientState.failed
@@ -267,9 +274,9 @@ def test_what_kills_even_the_cutting_of_keys_just_ends(
 ) -> None:
     operation_id = wish(runtime, unique, worker=HAND)
     with transaction(runtime.services.database) as session:
-        session.get_one(Operation, operation_id).attempts = TRIES + 1
-        session.get_one(Operation, operation_id).state = OperationState.running
-    assert begin(work, Ticket(operation_id, 1)) is None
+        row = session.get_one(Operation, operation_id)
+        row.deaths, row.under_way, row.state = TRIES, True, OperationState.running
+    assert not taken_up(work, Ticket(operation_id, 1))
     operation, _ = rows(runtime, operation_id)
     assert operation.failure_code == GAVE_UP
     assert "Nothing was rolled back" in (operation.next_step or "")
