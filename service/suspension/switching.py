@@ -21,6 +21,7 @@ from service.intents import audit, keys_of
 from service.suspension.proving import prove_again
 from service.suspension.wishes import suspend
 from service.wishes import Requester
+from stacks.failures import StackError
 from stacks.suspension import HeldAccess, Target
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,23 @@ def settle(services: Services, client_id: str, *, look: bool = False) -> None:
     """
     if not enforce(services, client_id, look=look):
         cut_retired(services, client_id)
+
+
+def enforce_or_leave(services: Services, client_id: str) -> None:
+    """Do as `enforce` where work breaks off; what AWS does not confirm the timekeeper tries on."""
+    leave_to_clock(services, client_id)
+    try:
+        enforce(services, client_id)
+    except StackError as error:
+        log.warning("the suspension of %s is not confirmed: %s", client_id, error.failure.code)
+
+
+def leave_to_clock(services: Services, client_id: str) -> None:
+    """Take a suspension for unconfirmed from now on, so that the timekeeper makes it anew."""
+    with transaction(services.database) as session:
+        client = session.get_one(Client, client_id, with_for_update=True)
+        if client.suspended_at is not None:
+            client.cut_at = None
 
 
 def target_of(client: Client, keys: list[AccessKey]) -> Target:

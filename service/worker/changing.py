@@ -10,7 +10,7 @@ from models.operations import CancelMode, OperationState, transition
 from service.machine import unfit
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
-from service.suspension.switching import enforce, settle, target_of
+from service.suspension.switching import enforce_or_leave, settle, target_of
 from service.worker.endings import end_badly
 from service.worker.opening import prove, removals, write_down
 from service.worker.patience import undo_patiently
@@ -59,11 +59,16 @@ def bring_about(work: Work, job: Job) -> FailureReference | None:
         listed = ", ".join(sorted(lost))
         sentence = f"The stack of {job.client.slug} does not know the key {listed}; repair it."
         return failure_of("StackBehind", sentence)
-    opened = areas.open(
-        job.area,
-        work.progress(job.ticket, job.total),
-        should_stop=work.stopper(job.ticket),
-    )
+    try:
+        opened = areas.open(
+            job.area,
+            work.progress(job.ticket, job.total),
+            should_stop=work.stopper(job.ticket),
+        )
+    except StackError:
+        # It may have switched a key on before it failed or was stopped.
+        enforce_or_leave(work.services, job.client.id)
+        raise
     write_down(work, job, opened)
     settle(work.services, job.client.id, look=True)
     return None
@@ -84,7 +89,8 @@ def prove_new(work: Work, ticket: Ticket) -> FailureReference | None:
 def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
     """Take a new key away that was not handed out, leave all others as they are, and say so.
 
-    Of one that was cancelled with the wish to leave what there is, the new key is only cut.
+    Of one that was cancelled with the wish to leave what there is, the new key is only cut. What
+    was suspended meanwhile is cut once more, whatever became of the rest.
     """
     work.step(ticket, "take back")
     undone: list[str] = []
@@ -102,12 +108,12 @@ def take_back(work: Work, ticket: Ticket, failure: FailureReference) -> None:
             # A stack that lost a key made none, and would make another one for that.
             if new is not None and not lost_keys(work, job):
                 work.services.areas.open(job.area, removals(undone), should_stop=work.never_stop)
-                enforce(work.services, job.client.id)
         except StackError as error:
             return reference(error)
         return None
 
     rest = undo_patiently(work, ticket, undo, work.services.settings.operation_deadline_seconds)
+    enforce_or_leave(work.services, work.client_of(ticket))
     end_badly(work, ticket, failure, undone=undone, rest=rest)
 
 
@@ -122,6 +128,7 @@ def cut_new_and_end(work: Work, ticket: Ticket, failure: FailureReference) -> No
             _leave_new(work, work.job(ticket), new)
     except StackError as error:
         rest = f"{rest} The key may work: {error.failure.detail}"
+    enforce_or_leave(work.services, work.client_of(ticket))
     end_badly(work, ticket, failure, rest=rest)
 
 

@@ -21,6 +21,7 @@ from models.stack_outputs import StackOutput
 from service.outgoing.ending import announce_end
 from service.rotation.endings import delete
 from service.rotation.postponing import DEATHS_WEIGH, gave_up, postpone
+from service.suspension.switching import leave_to_clock
 from service.suspension.wishes import state_before_closing
 from service.worker.patience import despite_cuts
 from service.worker.work import (
@@ -83,6 +84,8 @@ def give_up(work: Work, ticket: Ticket, deaths: int) -> None:
     Once, its keys are cut before; if that is what kills, the next time it just ends. An area that
     was open stays open: its keys are not cut for a rotation or a repair that kills.
     """
+    # What the last of them did is not known: it may have switched a suspended key on.
+    leave_to_clock(work.services, work.client_of(ticket))
     rest = "Nothing was rolled back."
     if deaths == TRIES and not _changes_open_area(work, ticket):
         rest = _cut(work, ticket)

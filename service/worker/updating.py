@@ -5,7 +5,7 @@ from models.clients import ClientState
 from models.database import transaction
 from service.rotation.endings import delete, turn_off
 from service.rotation.postponing import settled
-from service.suspension.switching import target_of
+from service.suspension.switching import enforce, enforce_or_leave, target_of
 from service.worker.changing import apply, end_well
 from service.worker.endings import end_badly
 from service.worker.work import FailureReference, Rows, Ticket, Work, reference
@@ -33,12 +33,18 @@ def retire(work: Work, ticket: Ticket) -> FailureReference | None:
 
 def retired(work: Work, ticket: Ticket) -> FailureReference | None:
     """Tell the world that the keys are off or gone."""
+    try:
+        # To forget a secret the engine has run once more.
+        enforce(work.services, work.client_of(ticket))
+    except StackError as error:
+        return reference(error)
     end_well(work, ticket, "client.keys_retired", _clear)
     return None
 
 
 def postpone(work: Work, ticket: Ticket, failure: FailureReference) -> None:
     """Say what failed, and let the clock ask again later (`service.rotation.postponing`)."""
+    enforce_or_leave(work.services, work.client_of(ticket))
     end_badly(work, ticket, failure)
 
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import httpx
 from botocore.exceptions import ClientError
 from sqlmodel import select
 from typing_extensions import override
@@ -109,13 +108,13 @@ def hands_of(house: House) -> Iterator[Hands]:
 
 
 @contextmanager
-def misled(house: House, proxy: FaultProxy) -> Iterator[httpx.Client]:
-    """A caller of a service that sees the house's AWS through the proxy."""
+def misled(house: House, proxy: FaultProxy) -> Iterator[House]:
+    """The same house as a process that sees its AWS through the proxy; `iam` is the truth."""
     areas = build_areas(house.services.settings, proxy.environment())
     services = replace(house.services, areas=areas)
     with served(services) as address, caller(address, mint(services, "admin")) as api:
         api.timeout = HTTP_PATIENCE
-        yield api
+        yield House(replace(house.runtime, services=services), house.aws, api)
 
 
 def plan_of(kind: Any) -> Plan:

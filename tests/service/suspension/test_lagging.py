@@ -11,13 +11,13 @@ LONG = 60.0
 def test_suspended_again_while_aws_still_tells_of_the_first_time(idle: House, slug: str) -> None:
     """RX-22: `cut: true` means that AWS was told, after the access had been given back."""
     [key] = idle.keys(slug)
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
-        assert api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
+        assert other.api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
         proxy.consistency.fall_behind(LONG)
         # Another process resumes; its part of AWS knows already.
         assert idle.api.post(f"/v1/clients/{slug}/resume", params=REASON).status_code == 200
         assert works(idle, key)
-        answer = api.post(f"/v1/clients/{slug}/suspend", params=REASON)
+        answer = other.api.post(f"/v1/clients/{slug}/suspend", params=REASON)
     assert (answer.status_code, answer.json()["cut"]) == (200, True)
     assert not works(idle, key)
     assert denied(idle, slug)
@@ -28,11 +28,11 @@ def test_a_leaked_key_is_rotated_while_aws_still_tells_that_it_is_off(
     idle: House, slug: str, hands: Hands
 ) -> None:
     [key] = idle.keys(slug)
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
-        assert api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
+        assert other.api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
         proxy.consistency.fall_behind(LONG)
         assert idle.api.post(f"/v1/clients/{slug}/resume", params=REASON).status_code == 200
-        answer = api.post(f"/v1/clients/{slug}/rotate", params={"now": "true"})
+        answer = other.api.post(f"/v1/clients/{slug}/rotate", params={"now": "true"})
     assert answer.status_code == 202, answer.text
     assert held_keys(idle, slug) == {str(key.access_key_id): "Inactive"}
     hands.drive(answer.json()["id"])
@@ -40,9 +40,9 @@ def test_a_leaked_key_is_rotated_while_aws_still_tells_that_it_is_off(
 
 
 def test_a_suspension_is_confirmed_when_aws_tells_of_it(idle: House, slug: str) -> None:
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
-        assert api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
-        assert api.post(f"/v1/clients/{slug}/resume", params=REASON).status_code == 200
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
+        assert other.api.post(f"/v1/clients/{slug}/suspend", params=REASON).json()["cut"]
+        assert other.api.post(f"/v1/clients/{slug}/resume", params=REASON).status_code == 200
         proxy.consistency.fall_behind(1.5)
-        answer = api.post(f"/v1/clients/{slug}/suspend", params=REASON)
+        answer = other.api.post(f"/v1/clients/{slug}/suspend", params=REASON)
     assert (answer.status_code, answer.json()["cut"]) == (200, True)

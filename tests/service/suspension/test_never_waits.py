@@ -106,22 +106,22 @@ def test_access_is_switched_while_others_hold_all_shared_threads(
 
 def test_readiness_probes_of_a_silent_aws_hold_nobody_up(idle: House, slug: str) -> None:
     """Anybody may ask `/readyz`, as often as they like; STS is silent and IAM is not."""
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
         proxy.inject("GetCallerIdentity", Silent())
         answers: list[int] = []
 
         def probe() -> None:
-            answer = httpx.get(f"{api.base_url}/readyz", timeout=PATIENCE, trust_env=False)
+            answer = httpx.get(f"{other.api.base_url}/readyz", timeout=PATIENCE, trust_env=False)
             answers.append(answer.status_code)
 
         with crowded(CROWD, probe):
             wait_until(lambda: "GetCallerIdentity" in proxy.calls)
-            answer = api.post(f"/v1/clients/{slug}/suspend")
+            answer = other.api.post(f"/v1/clients/{slug}/suspend")
             assert (answer.status_code, answer.json()["cut"]) == (200, True), answer.text
         assert answers == [503] * CROWD
         # One look at a time, with its few attempts: not one for each probe.
         assert proxy.calls.count("GetCallerIdentity") < CROWD // 3
-        found = {check["name"]: check for check in api.get("/readyz").json()["checks"]}
+        found = {check["name"]: check for check in other.api.get("/readyz").json()["checks"]}
         assert not found["aws_identity"]["ok"]
 
 
@@ -129,11 +129,11 @@ def test_readiness_knows_when_aws_answers_again(
     idle: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stacks.clients.HURRIED_SECONDS", 0.5)
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
         rule = proxy.inject("GetCallerIdentity", Silent())
 
         def knows_aws() -> bool:
-            checks = api.get("/readyz").json()["checks"]
+            checks = other.api.get("/readyz").json()["checks"]
             return {check["name"]: bool(check["ok"]) for check in checks}["aws_identity"]
 
         assert not knows_aws()
@@ -149,11 +149,11 @@ def test_a_suspension_is_written_down_while_all_cuts_wait_for_a_silent_aws(
     monkeypatch.setattr("stacks.clients.HURRIED_SECONDS", 20.0)
     late, answered = f"{slug}-late", threading.Event()
     hands.drive(idle.ask_open(late).json()["id"])
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
         proxy.inject("*", Silent())
 
         def suspend(name: str) -> None:
-            api.post(f"/v1/clients/{name}/suspend")
+            other.api.post(f"/v1/clients/{name}/suspend")
             answered.set()
 
         with crowded(PARALLEL_CUTS, lambda: suspend(slug)):

@@ -54,9 +54,9 @@ def test_a_resumption_gives_no_key_back_that_was_rotated_meanwhile(
         # The new key can't be proven before the denial is gone.
         assert [next(rotation[0]) for _ in range(3)] == ["make room", "apply", "hand over"]
 
-    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as api:
+    with FaultProxy(idle.aws) as proxy, misled(idle, proxy) as other:
         rule = proxy.inject(last_call, Tell(rotate), times=1)
-        answer = api.post(f"/v1/clients/{slug}/resume", params=REASON)
+        answer = other.api.post(f"/v1/clients/{slug}/resume", params=REASON)
         assert rule.hits == 1
     assert answer.status_code == 200, answer.text
     assert list(rotation[0]) == ["end"]
