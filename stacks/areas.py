@@ -4,7 +4,7 @@ Blocking calls, safe from many threads. Open, close and rollback share one teard
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,13 +14,20 @@ from engine.aws.failures import AWAY, THROTTLED, UNREACHABLE
 from engine.provider import ProviderError
 from stacks.access import AreaAccess, KeyOff, Remaining, error_code, prove_key, told
 from stacks.automation import Stacks
+from stacks.backend import StackOutputs
 from stacks.client import AreaInputs, ClientProgram
 from stacks.clients import clients_for, hurried_clients_for
 from stacks.events import Drift, OnProgress, PlannedChange, ignore_progress
 from stacks.failures import StackError
 from stacks.forgetting import forget_copies, forget_in_state
 from stacks.foundation import GROUP_POLICY
-from stacks.recovery import Recovered, known_key_ids, recover, update_and_recover
+from stacks.recovery import (
+    Recovered,
+    keys_off_in_state,
+    known_key_ids,
+    recover,
+    update_and_recover,
+)
 from stacks.stopping import ShouldStop
 from stacks.suspension import AccessSwitch
 
@@ -93,13 +100,15 @@ class Areas:
     ) -> OpenedArea:
         """Make AWS what the area says: recovery first, then ``up``. Raises `StackError`.
 
-        ``should_stop`` as for `Stacks.up`.
+        But a key that the stack holds as off stays as it is: it is switched on by `switch` alone,
+        when somebody gives access back. ``should_stop`` as for `Stacks.up`.
         """
-        recovered, outputs = update_and_recover(
-            lambda: self._recover(area),
-            lambda: self.stacks.up(ClientProgram(area), on_progress, should_stop=should_stop),
-            self.access,
-        )
+
+        def update() -> StackOutputs:
+            program = ClientProgram(self._without_switching_on(area))
+            return self.stacks.up(program, on_progress, should_stop=should_stop)
+
+        recovered, outputs = update_and_recover(lambda: self._recover(area), update, self.access)
         ids: Mapping[str, str] = outputs.plain["access_key_ids"]
         secrets: Mapping[str, str] = outputs.secrets["access_key_secrets"]
         keys = tuple(
@@ -108,6 +117,16 @@ class Areas:
             for key in area.keys
         )
         return OpenedArea(keys, outputs.plain, recovered)
+
+    def keys_off(self, area: AreaInputs) -> set[int]:
+        """Return the generations of the keys that the area's stack holds as off."""
+        with told(area.slug):
+            return keys_off_in_state(self.stacks, area)
+
+    def _without_switching_on(self, area: AreaInputs) -> AreaInputs:
+        off = self.keys_off(area)
+        keys = (replace(key, active=key.active and key.generation not in off) for key in area.keys)
+        return replace(area, keys=tuple(keys))
 
     def _recover(self, area: AreaInputs) -> Recovered:
         with told(area.slug):
@@ -195,7 +214,8 @@ class Areas:
         """
         forget_in_state(self.stacks, area, generations)
         # Writes the stack's outputs anew, without them.
-        self.stacks.up(ClientProgram(area), should_stop=should_stop)
+        program = ClientProgram(self._without_switching_on(area))
+        self.stacks.up(program, should_stop=should_stop)
         forget_copies(self.stacks, area)
 
     def answers(self) -> bool:

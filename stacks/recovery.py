@@ -103,6 +103,17 @@ def known_key_ids(stacks: Stacks, area: AreaInputs) -> set[str]:
     return _key_ids(state) if state is not None else set()
 
 
+def keys_off_in_state(stacks: Stacks, area: AreaInputs) -> set[int]:
+    """Return the generations of the keys that the area's stack holds as off."""
+    state = stacks.export(ClientProgram(area))
+    off = {
+        str(resource["urn"]).rpartition("::")[2]
+        for resource in (state.resources() if state is not None else [])
+        if resource["type"] == _KEY and (resource.get("outputs") or {}).get("status") == "Inactive"
+    }
+    return {key.generation for key in area.keys if key.logical_name in off}
+
+
 def _collision(area: AreaInputs) -> CollisionError:
     sentence = (
         f"IAM has a user {area.user_name} already that this service did not make for this "

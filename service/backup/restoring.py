@@ -12,9 +12,10 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
-from sqlmodel import col, update
+from sqlmodel import Session, col, select, update
 
 from models.audit import AuditEntry, append_audit
+from models.clients import Client, ClientState
 from models.database import alembic_config, create_engine_for, transaction, upgrade
 from models.operations import UNFINISHED, Operation
 from service.accounts import ensure_operator
@@ -28,6 +29,11 @@ from service.backup.manifest import Manifest, sha256_of
 from service.backup.state import folder_of, refuse_wrong_passphrase
 from service.backup.taking import operations_files
 from service.settings import Settings
+from service.suspension.wishes import suspend
+from service.wishes import Requester
+
+RESUMING_AT_BACKUP = "Was being resumed when the backup was made: decide anew"
+"""The reason of a suspension that a restore brings back."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,7 @@ def _bring_up(url: str, source: _Source) -> None:
             # Who worked on it is on another machine, and may never come back.
             session.exec(update(Operation).where(unfinished).values(worker=None))
             operator = ensure_operator(session)
+            _suspend_again(session, Requester(operator.id))
             digest = sha256_of(source.file)
             made_at = source.manifest.made_at.isoformat()
             data = {"sha256": digest, "made_at": made_at}
@@ -183,6 +190,14 @@ def _bring_up(url: str, source: _Source) -> None:
             append_audit(session, entry)
     finally:
         database.dispose()
+
+
+def _suspend_again(session: Session, requester: Requester) -> None:
+    """Suspend anew who was being resumed at the backup: nobody knows what has happened since."""
+    resuming = col(Client.suspended_at).is_(None) & col(Client.cut_at).is_not(None)
+    living = Client.state != ClientState.closed
+    for client in session.exec(select(Client).where(resuming, living).with_for_update()).all():
+        suspend(session, client, RESUMING_AT_BACKUP, requester)
 
 
 def _is_sqlite(settings: Settings) -> bool:
@@ -198,7 +213,11 @@ def _next_steps(settings: Settings) -> tuple[str, ...]:
     data = f" --data {settings.data_directory}" if settings.local else ""
     return (
         "See that the old machine is off: two services on one AWS account undo each other's work.",
+        f"Look what AWS and the records disagree on: handover reconcile{data}. A key that is off "
+        "in AWS may have leaked since the backup; it stays off.",
+        f"Have it put right: handover reconcile --mend{data}",
         f"Start the service: handover serve{where}. What was under way ends by itself.",
-        f"Then look what AWS and the records disagree on: handover reconcile{data}",
-        f"Read the list, then have it put right: handover reconcile --mend{data}",
+        "When it has, reconcile again until nothing is found: clients at work were left out.",
+        "Before a client that is suspended is resumed, rotate it with now=true, unless you know "
+        "that none of its keys has leaked since the backup.",
     )

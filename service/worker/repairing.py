@@ -1,7 +1,8 @@
 """The steps of repair: what drifted is put right, and a key that is gone gets a successor.
 
 A key that AWS does not have any more is not made again under its generation: its record names the
-old key id. Its row ends, and the next generation is made with a record of its own.
+old key id. Its row ends, and the next generation is made with a record of its own. One that AWS has
+switched off stays off.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from models.database import transaction
 from service.rotation.endings import delete
 from service.rotation.wishes import plan_next_key
 from service.worker.changing import end_well, made, prove_new
-from service.worker.work import FailureReference, Rows, Ticket, Work, reference
+from service.worker.work import FailureReference, Job, Rows, Ticket, Work, reference
 from stacks.failures import StackError
 
 
@@ -28,6 +29,7 @@ def refresh(work: Work, ticket: Ticket) -> FailureReference | None:
         for item in drift:
             what = {"drift": item.kind, "type": item.type, "name": item.name}
             work.log(ticket, f"{item.type} {item.name} {item.kind}", **what)
+        _tell_keys_off(work, job)
         # What the stack knows now is what AWS has.
         _plan(work, ticket, work.services.areas.key_ids(job.area))
     except StackError as error:
@@ -48,6 +50,24 @@ def _let_the_clock_go_on(rows: Rows) -> None:
     """Let the clock begin again what it had given up: what kept it from that may be mended."""
     for key in rows.keys:
         key.failed_tries = 0
+
+
+def _tell_keys_off(work: Work, job: Job) -> None:
+    """Tell of the keys that should work and are off in AWS: a repair does not know why.
+
+    It may be because one has leaked, and the records were restored from before that.
+    """
+    off = work.services.areas.keys_off(job.area)
+    wished = {key.generation for key in job.area.keys if key.active}
+    for key in job.keys:
+        if key.generation in off & wished:
+            work.log(
+                job.ticket,
+                f"The key {key.access_key_id} is off in AWS and stays off. Rotate the client, or "
+                "suspend and resume it, to give access back.",
+                drift="off",
+                access_key_id=key.access_key_id,
+            )
 
 
 def _plan(work: Work, ticket: Ticket, there: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,6 +183,30 @@ def test_keys_are_a_list_of_generations(areas: Areas, new_area: NewArea, iam: An
         opened.keys[0].access_key_id: "Inactive",
         opened.keys[1].access_key_id: "Active",
     }
+
+
+def test_an_update_switches_no_key_on(areas: Areas, new_area: NewArea, iam: Any) -> None:
+    """RX-22: only who gives access back does. What the stack has as off stays off."""
+    area = new_area()
+    key = areas.open(area).keys[0]
+
+    def status() -> str:
+        [found] = iam.list_access_keys(UserName=area.slug)["AccessKeyMetadata"]
+        return str(found["Status"])
+
+    iam.update_access_key(UserName=area.slug, AccessKeyId=key.access_key_id, Status="Inactive")
+    areas.refresh(area)
+    assert areas.keys_off(area) == {1}
+    assert areas.open(area).keys[0].access_key_id == key.access_key_id
+    assert status() == "Inactive"
+    areas.open(replace(area, profile="read-only"))
+    assert status() == "Inactive"
+    # Given back by direct calls, of which the stack learns at the next look.
+    iam.update_access_key(UserName=area.slug, AccessKeyId=key.access_key_id, Status="Active")
+    areas.open(area)
+    assert status() == "Active"
+    areas.refresh(area)
+    assert areas.keys_off(area) == set()
 
 
 def test_a_strangers_user_is_never_touched(areas: Areas, new_area: NewArea, iam: Any) -> None:

@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from engine.localaws import LocalAws
+from models.base import utc_now
 from models.clients import ClientState
 from models.database import transaction
 from service.accounts import ensure_operator
 from service.backup import restore_local, take_backup
+from service.backup.restoring import RESUMING_AT_BACKUP
 from service.backup.taking import TakenBackup
 from service.reconcile import Mended, mend, survey
 from service.wishes import Requester
 from tests.seeds import first_seed
 from tests.service.house import House, house, in_threads
+from tests.service.suspension.hands import change, secret_of, works
 
 PASSPHRASE = "a passphrase of the backup"
 CLIENTS = 24
@@ -174,6 +177,55 @@ def test_rows_that_are_older_than_the_state_find_the_key_that_was_handed_out(
         new.settle()
         assert (keys_of(new), secrets_of(new)) == (handed_out, issued)
         assert survey(new.services) == []
+
+
+def test_what_was_cut_after_the_backup_stays_cut(
+    tmp_path: Path, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RX-22: neither the repair that was under way, nor a later one, nor a resumption that was
+    under way gives a key back that leaked afterwards.
+    """
+    reason = {"reason": "of the test"}
+    with house(tmp_path / "old", aws) as old:
+        old.open("Repaired", "Resumed")
+    with house(tmp_path / "old", aws, worker=False) as old:
+        for slug in ("Repaired", "Resumed"):
+            secret = secret_of(old.services, old.keys(slug)[0])
+            assert works(old, old.keys(slug)[0], secret)
+        answer = old.api.post("/v1/clients/Repaired/refresh", params={"repair": "true"})
+        assert answer.status_code == 202, answer.text
+        # Resumed in the records, and AWS has not confirmed it yet.
+        change(old, "Resumed", cut_at=utc_now())
+        taken = take_backup(old.services.settings, tmp_path / "backups")
+        # What `rotate?now=true` does in AWS first of all.
+        for slug in ("Repaired", "Resumed"):
+            [key] = old.keys(slug)
+            old.iam.update_access_key(
+                UserName=slug, AccessKeyId=key.access_key_id, Status="Inactive"
+            )
+    give_state_passphrase(monkeypatch, tmp_path / "old")
+    restore_local(taken.file, tmp_path / "new")
+    with house(tmp_path / "new", aws) as new:
+        new.settle()
+        answer = new.api.post("/v1/clients/Repaired/refresh", params={"repair": "true"} | reason)
+        assert answer.status_code == 202, answer.text
+        new.settle()
+        assert not works(new, new.keys("Repaired")[0])
+        resumed = new.client("Resumed")
+        assert (resumed.state, resumed.suspended_reason) == ("suspended", RESUMING_AT_BACKUP)
+        assert not works(new, new.keys("Resumed")[0])
+        put_right(new)
+        assert survey(new.services) == []
+        assert not works(new, new.keys("Repaired")[0])
+        # The way on, for both.
+        for slug in ("Repaired", "Resumed"):
+            answer = new.api.post(f"/v1/clients/{slug}/rotate", params={"now": "true"})
+            assert answer.status_code == 202, answer.text
+        new.settle()
+        assert new.api.post("/v1/clients/Resumed/resume", params=reason).status_code == 200
+        for slug in ("Repaired", "Resumed"):
+            before, after = new.keys(slug)
+            assert (works(new, before), works(new, after)) == (False, True)
 
 
 def test_the_state_is_copied_after_the_rows_and_the_keys_last(
