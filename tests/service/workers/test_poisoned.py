@@ -11,8 +11,8 @@ from models.database import transaction
 from models.operations import Operation, OperationState
 from service.worker.beginning import SUSPECTED_AFTER
 from service.worker.endings import GAVE_UP, TRIES
-from tests.service.house import PATIENCE
 from tests.service.workers.fleet import Fleet, Process
+from tests.waiting import PATIENCE
 
 NEIGHBOURS = 3
 
