@@ -77,3 +77,5 @@ class Follower:
             except SQLAlchemyError as error:
                 # Who waits looks for himself from time to time.
                 log.warning("operations can't be followed: %s", type(error).__name__)
+            except Exception:
+                log.exception("operations can't be followed; it is tried again")

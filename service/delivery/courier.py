@@ -6,7 +6,6 @@ import logging
 import threading
 from datetime import datetime, timedelta
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, func, select, update
 
 from models.base import utc_now
@@ -56,8 +55,9 @@ class Courier:
         while not self._stopping.is_set():
             try:
                 self.tick(utc_now())
-            except SQLAlchemyError:
-                log.exception("the database can't be asked what is to be delivered")
+            except Exception:
+                # The boundary of the thread: who waits for mail needs it to look again.
+                log.exception("what is to be delivered could not be looked at")
             self._services.mail_waits.wait(PAUSE_SECONDS)
             self._services.mail_waits.clear()
 
@@ -115,6 +115,11 @@ class Courier:
             return False
         except MailDelayed as error:
             self._delay(mail, str(error))
+            return False
+        except Exception:
+            # The boundary of one message: those behind it get their turn.
+            log.exception("message %s broke", mail.id)
+            self._delay(mail, "something went wrong inside the service; the log names this message")
             return False
         self._end(mail, MailState.sent, None)
         return True

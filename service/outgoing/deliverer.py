@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from models.base import utc_now
@@ -89,8 +88,9 @@ class Deliverer:
             try:
                 while not self._stopping.is_set() and self._take_up():
                     pass
-            except SQLAlchemyError:
-                log.exception("the database can't be asked for deliveries that are due")
+            except Exception:
+                # The boundary of the thread: it looks again.
+                log.exception("deliveries that are due could not be taken up")
             self._look_now.wait(self._poll_seconds)
             self._look_now.clear()
 

@@ -79,8 +79,9 @@ class EventIntake:
                 if time.monotonic() >= forget_at:
                     self._processor.forget()
                     forget_at = time.monotonic() + FORGET_SECONDS
-            except SQLAlchemyError:
-                log.exception("webhook events can't be read from the database")
+            except Exception:
+                # The boundary of the thread: it looks again.
+                log.exception("webhook events could not be taken up")
             arrivals.wait(SWEEP_SECONDS)
 
 

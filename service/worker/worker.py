@@ -16,7 +16,7 @@ from service.worker.circuit import Circuit
 from service.worker.claims import Claim, Room, claim, claimed, free_the_dead, hand_back, renew
 from service.worker.durable import DurableRunner, Stage
 from service.worker.journal import Journal
-from service.worker.locks import LocksLost, locks_for
+from service.worker.locks import locks_for
 from service.worker.presence import Presence
 from service.worker.retention import Retention
 from service.worker.work import Ticket, Work
@@ -159,8 +159,9 @@ class Worker:
                         swept = time.monotonic()
                         self._sweep()
                     self._claim()
-            except (SQLAlchemyError, LocksLost):
-                log.exception("the database can't be swept for operations")
+            except Exception:
+                # The boundary of the thread: without it nobody would begin what is accepted.
+                log.exception("operations could not be swept or claimed; it is tried again")
             self._sweep_now.wait(self._look)
             self._sweep_now.clear()
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models.base import utc_now
 from models.clients import find_client
@@ -180,6 +180,29 @@ def test_a_refusal_for_good_is_not_tried_again(
     Courier(runtime.services, by=SmtpPostman(settings)).send_due(utc_now())
     with transaction(runtime.services.database, write=False) as session:
         assert mail_row(session).state is MailState.failed
+
+
+def test_a_message_that_breaks_keeps_no_other_back(
+    runtime: Runtime, slug: str, inbox: Inbox, mail_server: Controller
+) -> None:
+    """Its sealed link is damaged: it waits for another try, and the next one leaves."""
+    settings = smtp_settings(runtime.services.settings, mail_server)
+    for _ in range(2):
+        make(runtime, slug, settings)
+    with transaction(runtime.services.database) as session:
+        for link in session.exec(select(RecordLink)).all():
+            link.expires_at = utc_now() + timedelta(days=1)
+        first, second = session.exec(select(Mail).order_by(col(Mail.next_attempt_at))).all()
+        assert first.link is not None
+        first.link = first.link[:-1] + bytes([first.link[-1] ^ 1])
+    assert Courier(runtime.services, by=SmtpPostman(settings)).send_due(utc_now()) == 1
+    assert len(inbox.messages) == 1
+    with transaction(runtime.services.database, write=False) as session:
+        broken, sent = session.get_one(Mail, first.id), session.get_one(Mail, second.id)
+        assert (broken.state, sent.state) == (MailState.pending, MailState.sent)
+        assert broken.next_attempt_at > utc_now()
+        assert broken.failure is not None
+        assert "inside the service" in broken.failure
 
 
 def test_no_mail_leaves_for_a_link_that_has_expired(

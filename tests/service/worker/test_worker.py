@@ -1,5 +1,6 @@
 """The worker in this process: what nobody starts, what breaks, and what was given up."""
 
+import threading
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from service.worker.circuit import Circuit
 from service.worker.journal import Journal
 from service.worker.opening import hand_out, make, roll_back
 from service.worker.work import Superseded, Ticket, Work, failure_of
-from tests.waiting import until
+from service.worker.worker import Worker
+from tests.waiting import PATIENCE, until
 
 
 def wish(runtime: Runtime, slug: str, *, worker: str | None = None) -> str:
@@ -104,6 +106,23 @@ def test_the_sweeper_starts_what_nobody_started(runtime: Runtime, unique: str, i
     assert (operation.state, client.state) == (OperationState.succeeded, ClientState.open)
     assert operation.progress_done == operation.progress_total == 5
     assert exists(iam, unique)
+
+
+def test_the_sweeper_outlives_what_nobody_foresaw(
+    runtime: Runtime, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own while it looks ends neither it nor what is accepted later."""
+    broke = threading.Event()
+
+    def claim(worker: Worker) -> None:
+        monkeypatch.undo()
+        broke.set()
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr(Worker, "_claim", claim)
+    assert broke.wait(PATIENCE)
+    operation, _ = ended(runtime, wish(runtime, unique))
+    assert operation.state is OperationState.succeeded
 
 
 def test_an_operation_that_breaks_within_is_rolled_back_and_says_so(
