@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from models.base import utc_now
+from models.database import transaction
 from models.operations import Operation, OperationState
-from service.worker.beginning import begin
+from service.worker.beginning import begin, under_way
 from service.worker.endings import TRIES
 from service.worker.timekeeper import Timekeeper
 from service.worker.work import Ticket
@@ -126,8 +127,13 @@ def test_work_that_kills_its_worker_is_left_to_the_clock(
     suspend(idle, slug)
     for key_id in held_keys(idle, slug):
         idle.iam.update_access_key(UserName=slug, AccessKeyId=key_id, Status="Active")
-    for _ in range(TRIES + 1):
-        begin(hands.work, Ticket(operation, hands.operation(operation).run))
+    ticket = Ticket(operation, hands.operation(operation).run)
+    begin(hands.work, ticket)
+    with transaction(idle.services.database) as session:
+        row = session.get_one(Operation, operation)
+        row.deaths, row.under_way = TRIES - 1, True
+    with under_way(hands.work, ticket) as goes_on:
+        assert not goes_on
     assert hands.operation(operation).state is OperationState.failed
     clock = Timekeeper(idle.services)
     # As in a process that has looked after all suspensions a moment ago.
