@@ -12,23 +12,26 @@ from sqlmodel import Session
 from models.access_keys import AccessKey, AccessKeyStatus
 from models.base import utc_now
 from models.clients import Client, ClientState
-from models.operations import Operation, OperationKind, Priority
+from models.operations import Operation, OperationKind, OperationState, Priority
 from service import problems
 from service.intents import (
     begin_operation,
     closed,
     keys_of,
+    latest_operation,
     links_of,
     next_generation,
     refuse_unfinished,
 )
 from service.machine import refuse_unfit
 from service.problems import Problem
-from service.rotation.endings import turn_off_all
+from service.rotation.endings import delete, turn_off_all
 from service.settings import Settings
 from service.wishes import Requester
 
 WITH_AREA = (ClientState.open, ClientState.suspended)
+_MAKE_KEYS = (OperationKind.rotate, OperationKind.repair)
+"""What makes a further key for an area that is open."""
 
 
 def begin_rotate(
@@ -53,6 +56,7 @@ def begin_rotate(
     refuse_unfinished(session, client)
     keys = keys_of(session, client)
     refuse_rotation(settings, client, keys, now=now)
+    _forget_given_up(session, client, keys)
     if now:
         turn_off_all(keys, utc_now())
     planned = plan_next_key(session, client, keys)
@@ -85,6 +89,7 @@ def begin_repair(
     """
     refuse_unfinished(session, client)
     _refuse_without_area(client)
+    _forget_given_up(session, client, keys_of(session, client))
     return begin_operation(session, client, OperationKind.repair, requester, {}, reason=reason)
 
 
@@ -104,6 +109,7 @@ def begin_update(
     refuse_unfinished(session, client)
     if client.state is not ClientState.failed or delete or forget:
         _refuse_without_area(client)
+    _forget_given_up(session, client, keys_of(session, client))
     parameters = {
         "turn_off": [key.id for key in turn_off],
         "delete": [key.id for key in delete],
@@ -117,6 +123,20 @@ def plan_next_key(session: Session, client: Client, keys: Sequence[AccessKey]) -
     key = AccessKey(client_id=client.id, generation=next_generation(keys))
     session.add(key)
     return {"access_key_row_id": key.id, "generation": key.generation}
+
+
+def _forget_given_up(session: Session, client: Client, keys: Sequence[AccessKey]) -> None:
+    """Wish that the key is gone which the client's last operation was given up over.
+
+    Nobody has it, only a retry goes on with it, and what begins now is none: beside it AWS would
+    have no room for a successor of the key in use.
+    """
+    last = latest_operation(session, client)
+    if last is None or last.state is not OperationState.failed or last.kind not in _MAKE_KEYS:
+        return
+    for key in keys:
+        if key.id == last.parameters.get("access_key_row_id"):
+            delete(key, utc_now())
 
 
 def _refuse_without_area(client: Client) -> None:

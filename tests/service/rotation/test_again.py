@@ -7,6 +7,7 @@ import pytest
 from models.base import utc_now
 from models.database import transaction
 from models.operations import Operation, OperationKind, OperationState
+from service.worker.endings import GAVE_UP, TRIES, give_up
 from service.worker.patience import carry_out
 from service.worker.plans import PLANS
 from service.worker.timekeeper import Timekeeper
@@ -67,3 +68,27 @@ def test_a_run_that_begins_anew_ends_the_same(
     assert works(idle, keys[-1])
     assert len(records(idle, slug)) == len(idle.keys(slug)) == 2
     assert actions(idle, slug).count("record.created") == 2
+
+
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("then", ["rotate", "refresh?repair=true"])
+def test_what_a_rotation_that_was_given_up_made_costs_no_key_in_use(
+    then: str, *, made: bool, idle: House, slug: str, hands: Hands
+) -> None:
+    """Its key reached nobody: the next work takes it away, and the key in use works on."""
+    [used] = living(idle.keys(slug))
+    given_up = ask(idle, hands, slug, OperationKind.rotate)
+    steps = hands.steps(given_up)
+    while next(steps) != ("hand over" if made else "make room"):
+        pass
+    give_up(hands.work, Ticket(given_up, 1), TRIES)
+    assert hands.operation(given_up).failure_code == GAVE_UP
+    assert len(held_keys(idle, slug)) == 1 + made
+
+    answer = idle.api.post(f"/v1/clients/{slug}/{then}")
+    assert answer.status_code == 202, answer.text
+    hands.drive(answer.json()["id"])
+    assert hands.operation(answer.json()["id"]).state is OperationState.succeeded
+    assert held_keys(idle, slug)[str(used.access_key_id)] == "Active"
+    due = 2 if then == "rotate" else 1
+    assert len(living(idle.keys(slug))) == len(held_keys(idle, slug)) == due
