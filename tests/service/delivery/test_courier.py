@@ -98,6 +98,15 @@ def make(runtime: Runtime, slug: str, settings: Settings, **change: Any) -> Made
         return make_link(session, settings, runtime.services.keyring, client, by, send=True)
 
 
+def make_several(runtime: Runtime, slug: str, settings: Settings, count: int) -> None:
+    """Make links that all wait to be sent: a new one would end the one before."""
+    for _ in range(count):
+        make(runtime, slug, settings)
+    with transaction(runtime.services.database) as session:
+        for link in session.exec(select(RecordLink)).all():
+            link.expires_at = utc_now() + timedelta(days=1)
+
+
 def mail_row(session: Session) -> Mail:
     return session.exec(select(Mail)).one()
 
@@ -188,11 +197,8 @@ def test_a_message_that_breaks_keeps_no_other_back(
 ) -> None:
     """Its sealed link is damaged: it waits for another try, and the next one leaves."""
     settings = smtp_settings(runtime.services.settings, mail_server)
-    for _ in range(2):
-        make(runtime, slug, settings)
+    make_several(runtime, slug, settings, 2)
     with transaction(runtime.services.database) as session:
-        for link in session.exec(select(RecordLink)).all():
-            link.expires_at = utc_now() + timedelta(days=1)
         first, second = session.exec(select(Mail).order_by(col(Mail.next_attempt_at))).all()
         assert first.link is not None
         first.link = SealedText(first.link[:-1] + bytes([first.link[-1] ^ 1]))
@@ -228,11 +234,7 @@ def test_no_more_leave_in_an_hour_than_the_settings_allow(
     """PB-20: outgoing mail is rate-limited; what is over the limit waits."""
     monkeypatch.setattr(runtime.services.settings, "mails_per_hour", 2)
     settings = smtp_settings(runtime.services.settings, mail_server)
-    for _ in range(3):
-        make(runtime, slug, settings)
-    with transaction(runtime.services.database) as session:
-        for link in session.exec(select(RecordLink)).all():
-            link.expires_at = utc_now() + timedelta(days=1)
+    make_several(runtime, slug, settings, 3)
     courier = Courier(runtime.services, by=SmtpPostman(settings))
     assert courier.send_due(utc_now()) == 2
     assert courier.send_due(utc_now()) == 0

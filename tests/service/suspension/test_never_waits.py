@@ -1,7 +1,6 @@
 """Taking access away waits behind no other request: not for its threads, and not for its AWS."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,11 +15,11 @@ from tests.faults.proxy import FaultProxy
 from tests.service.house import House, served
 from tests.service.http.conftest import caller, mint
 from tests.service.suspension.hands import Hands, held_keys, misled, works
+from tests.waiting import PATIENCE, until
 
 SHARED_THREADS = 40
 """How many threads all requests share that name none of their own; anyio's default."""
 CROWD = SHARED_THREADS + 5
-PATIENCE = 60.0
 
 
 @contextmanager
@@ -34,14 +33,6 @@ def crowded(count: int, ask: Callable[[], object]) -> Iterator[None]:
     finally:
         for thread in threads:
             thread.join(PATIENCE)
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait for a cause."""
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class Holding:
@@ -115,7 +106,7 @@ def test_readiness_probes_of_a_silent_aws_hold_nobody_up(idle: House, slug: str)
             answers.append(answer.status_code)
 
         with crowded(CROWD, probe):
-            wait_until(lambda: "GetCallerIdentity" in proxy.calls)
+            until(lambda: "GetCallerIdentity" in proxy.calls)
             answer = other.api.post(f"/v1/clients/{slug}/suspend")
             assert (answer.status_code, answer.json()["cut"]) == (200, True), answer.text
         assert answers == [503] * CROWD
@@ -139,7 +130,7 @@ def test_readiness_knows_when_aws_answers_again(
         assert not knows_aws()
         assert rule.hits > 0
         proxy.calm()
-        wait_until(knows_aws)
+        until(knows_aws)
 
 
 def test_a_suspension_is_written_down_while_all_cuts_wait_for_a_silent_aws(
@@ -157,9 +148,9 @@ def test_a_suspension_is_written_down_while_all_cuts_wait_for_a_silent_aws(
             answered.set()
 
         with crowded(PARALLEL_CUTS, lambda: suspend(slug)):
-            wait_until(lambda: proxy.calls.count("GetUser") == PARALLEL_CUTS)
+            until(lambda: proxy.calls.count("GetUser") == PARALLEL_CUTS)
             with crowded(1, lambda: suspend(late)):
-                wait_until(lambda: idle.client(late).suspended_at is not None)
+                until(lambda: idle.client(late).suspended_at is not None)
                 assert not answered.is_set()
                 proxy.break_silence()
     assert not works(idle, idle.keys(late)[0])

@@ -3,7 +3,6 @@
 The turn is held as a run holds it that was superseded and has not come to its end.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,8 +18,7 @@ from service.worker.work import DEADLINE_EXCEEDED
 from stacks.client import TAG_CLIENT
 from tests.service.house import House, house
 from tests.service.suspension.hands import held_keys, living, new_name, works
-
-PATIENCE = 60.0
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +42,15 @@ def operation(home: House, operation_id: str) -> Operation:
         return session.get_one(Operation, operation_id)
 
 
-def until(home: House, operation_id: str, true: Callable[[Operation], bool]) -> Operation:
-    """Wait until something is true of the operation, and return it."""
-    deadline = time.monotonic() + PATIENCE
-    while not true(found := operation(home, operation_id)):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
+def running(home: House, operation_id: str) -> None:
+    """Wait until the operation runs."""
+    until(lambda: operation(home, operation_id).state is OperationState.running)
+
+
+def ended(home: House, operation_id: str) -> Operation:
+    """Wait until the operation has ended, and return it."""
+    until(lambda: operation(home, operation_id).finished_at is not None)
+    return operation(home, operation_id)
 
 
 def cancelled(home: House, operation_id: str) -> None:
@@ -81,9 +81,9 @@ def test_a_rotation_ends_and_the_next_one_works(
     home.open(slug)
     with turn_of(home, slug):
         rotation = home.api.post(f"/v1/clients/{slug}/rotate").json()["id"]
-        until(home, rotation, lambda row: row.state is OperationState.running)
+        running(home, rotation)
         stop(home, rotation)
-        row = until(home, rotation, lambda row: row.finished_at is not None)
+        row = ended(home, rotation)
     assert (row.state, row.failure_code) == (state, code)
     assert "another run still works on it" in str(row.next_step)
     [old] = living(home.keys(slug))
@@ -91,7 +91,7 @@ def test_a_rotation_ends_and_the_next_one_works(
 
     again = home.api.post(f"/v1/clients/{slug}/rotate")
     assert again.status_code == 202, again.text
-    row = until(home, again.json()["id"], lambda row: row.finished_at is not None)
+    row = ended(home, again.json()["id"])
     assert row.state is OperationState.succeeded, row.failure_detail
     assert works(home, home.keys(slug)[-1])
     home.close(slug)
@@ -109,12 +109,12 @@ def test_an_opening_ends_with_what_it_left_cut(
     home.close(slug)
     with turn_of(home, slug):
         opening = home.api.post(f"/v1/clients/{slug}/reopen").json()["id"]
-        until(home, opening, lambda row: row.state is OperationState.running)
+        running(home, opening)
         tag = {"Key": TAG_CLIENT, "Value": home.client(slug).id}
         home.iam.create_user(UserName=slug, Tags=[tag])
         home.iam.create_access_key(UserName=slug)
         stop(home, opening)
-        row = until(home, opening, lambda row: row.finished_at is not None)
+        row = ended(home, opening)
         assert list(held_keys(home, slug).values()) == ["Inactive"]
     assert (row.state, row.failure_code) == (state, code)
     assert "Its keys are off" in str(row.next_step)
@@ -132,8 +132,8 @@ def test_a_closing_ends_and_is_asked_for_again(home: House) -> None:
     home.open(slug)
     with turn_of(home, slug):
         closing = home.ask_close(slug).json()["id"]
-        until(home, closing, lambda row: row.state is OperationState.running)
+        running(home, closing)
         late(home, closing)
-        row = until(home, closing, lambda row: row.finished_at is not None)
+        row = ended(home, closing)
     assert (row.state, row.failure_code) == (OperationState.failed, DEADLINE_EXCEEDED)
     home.close(slug)
