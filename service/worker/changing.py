@@ -66,7 +66,7 @@ def bring_about(work: Work, job: Job) -> FailureReference | None:
             should_stop=work.stopper(job.ticket),
         )
     except StackError:
-        # It may have switched a key on before it failed or was stopped.
+        # It may have made a key that works before it failed or was stopped.
         enforce_or_leave(work.services, job.client.id)
         raise
     write_down(work, job, opened)

@@ -84,7 +84,7 @@ def give_up(work: Work, ticket: Ticket, deaths: int) -> None:
     Once, its keys are cut before; if that is what kills, the next time it just ends. An area that
     was open stays open: its keys are not cut for a rotation or a repair that kills.
     """
-    # What the last of them did is not known: it may have switched a suspended key on.
+    # What the last of them did is not known: it may have made a key that works.
     leave_to_clock(work.services, work.client_of(ticket))
     rest = "Nothing was rolled back."
     if deaths == TRIES and not _changes_open_area(work, ticket):
